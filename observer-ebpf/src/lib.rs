@@ -1,0 +1,26 @@
+//! What the kernel programs and the agent say to each other.
+//!
+//! Both sides compile this crate, so that a layout is written once. Every type
+//! is without padding (`zerocopy` refuses it at compile time) and every enum is
+//! read as an integer and checked, because a record is bytes until proven.
+//!
+//! ```text
+//!   Segment              Header | captured bytes (head, then tail) | unused rest of the size class
+//!   Early                Header | Identity | captured bytes
+//!   Connection, Opened,
+//!   Accepted, Failed,
+//!   Closed               Header | Identity
+//!   Process*             Header | Process
+//! ```
+#![no_std]
+
+mod counter;
+mod record;
+mod settings;
+
+pub use counter::{COUNTERS, Counter, CounterRow, Outcome};
+pub use record::{
+    Direction, Flags, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Process,
+    Protocol, Reason, Version,
+};
+pub use settings::{SIZE_CLASSES, Settings, Verdict};

@@ -1,0 +1,5 @@
+//! The programs that run in the kernel. On the host there is nothing to run.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

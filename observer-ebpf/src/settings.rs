@@ -1,0 +1,43 @@
+//! What the agent tells the programs.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Captured bytes a record can hold. A record is the header and the smallest class that fits, so
+/// the ring wastes less than half of a record.
+pub const SIZE_CLASSES: [u32; 11] = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536];
+
+/// Written once before the programs are loaded.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Settings {
+    /// Payload bytes copied per turn and direction, indexed by [`crate::Protocol`].
+    pub budgets: [u32; 16],
+    /// Bytes copied from a segment's end once the budget of the turn is spent.
+    pub tail: u32,
+    /// Turns after which an unrecognised connection is `other` for good.
+    pub attempts: u32,
+    /// Sockets that may have state at a time.
+    pub sockets: u32,
+    /// Rings in use, 1 to 8.
+    pub rings: u32,
+    /// Unread bytes of a ring past which the agent is woken.
+    pub wake: u32,
+    /// Offset of `task_struct.tgid`; 0 where the kernel has no BTF for it.
+    pub task_tgid: u32,
+    /// Offset of `task_struct.comm`; 0 likewise.
+    pub task_comm: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the agent decided about a connection; value of the map keyed by socket cookie.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Verdict {
+    /// [`crate::Protocol`] to hold from now on.
+    pub protocol: u8,
+    /// Not 0: send the connection's identity again before its next segment.
+    pub tell: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}

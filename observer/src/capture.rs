@@ -1,0 +1,3 @@
+//! Loads the kernel programs, attaches them, drains the ring.
+
+pub mod record;

@@ -1,0 +1,90 @@
+//! HTTP/1: requests meet their responses in order.
+
+use crate::time::Timestamp;
+
+/// Bytes of a JSON body kept for rules that read it (shop, GraphQL operation).
+pub const BODY_LIMIT: usize = 16 * 1024;
+
+/// A request and its whole response.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The request.
+    pub request: Request,
+    /// Status code of the final response, 100 to 999.
+    pub status: u16,
+    /// The later of the request's first byte and the previous response's last byte.
+    pub began: Timestamp,
+    /// Seconds the request waited behind others on its connection before [`Self::began`].
+    pub waited: f64,
+    /// The response's last byte.
+    pub ended: Timestamp,
+    /// Bytes of the response, head and body as transferred.
+    pub response_size: u64,
+    /// The beginning of a JSON response body, at most [`BODY_LIMIT`]; empty where the request's
+    /// path asks for none (see [`Wants`]).
+    pub response_body: Vec<u8>,
+}
+
+/// What is kept of a request. Values of other headers never leave the decoder.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// As sent, at most 32 bytes.
+    pub method: String,
+    /// Path without query, as sent (not decoded), at most 4 KiB.
+    pub path: String,
+    /// Query string without `?`, at most 4 KiB; it may hold personal data: never a label.
+    pub query: String,
+    /// `Host`, at most 255 bytes.
+    pub host: String,
+    /// `X-Forwarded-Host`, at most 255 bytes.
+    pub forwarded_host: String,
+    /// `X-Shop-Subdomain`, at most 255 bytes.
+    pub shop_subdomain: String,
+    /// Bytes of the request, head and body as transferred.
+    pub size: u64,
+    /// The beginning of a JSON body, at most [`BODY_LIMIT`], where [`Wants`] asks for it.
+    pub body: Vec<u8>,
+}
+
+/// A request that will have no whole response.
+#[derive(Clone, Debug)]
+pub struct Aborted {
+    /// The request.
+    pub request: Request,
+    /// Why.
+    pub reason: AbortReason,
+    /// When it was known.
+    pub ended: Timestamp,
+}
+
+/// Why a request has no whole response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AbortReason {
+    /// The connection was reset.
+    Reset,
+    /// The connection was closed in order, before the response was whole.
+    Closed,
+    /// The connection was forgotten (bounded table) or the agent stopped.
+    Evicted,
+    /// Bytes were missing that hid the response.
+    Lost,
+}
+
+impl AbortReason {
+    /// As a label value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Evicted => "evicted",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Which bodies the rules read; asked once per request, at its head.
+pub trait Wants: Send {
+    /// Whether rules read the request's JSON body, and the response's.
+    fn bodies(&self, method: &str, path: &str) -> (bool, bool);
+}

@@ -1,0 +1,135 @@
+//! PostgreSQL: executions, errors and transactions, by the server's own tags.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::time::Timestamp;
+
+/// Five characters of an SQLSTATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SqlState(pub [u8; 5]);
+
+/// A statement's text, shared by all its executions.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Statement {
+    /// Unique for the agent's life; [`crate::interpret`] caches what it learnt about a text by it.
+    pub id: u64,
+    /// The text, at most 16 KiB of it; lossy UTF-8. It may hold literals: never a label.
+    pub text: String,
+    /// Whether the text is cut.
+    pub cut: bool,
+}
+
+/// Which statement ran.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// Its text was seen.
+    Known(Arc<Statement>),
+    /// Prepared before the observer could see its text, under this name (at most 63 bytes).
+    Named(String),
+    /// Nothing is known.
+    Unknown,
+    /// A `FunctionCall` message.
+    FunctionCall,
+}
+
+/// A value that a rule asked for, as it passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Binary format; else text.
+    pub binary: bool,
+    /// The type's OID; 0 is unknown.
+    pub oid: u32,
+    /// The value, at most 256 bytes of it; `None` is NULL.
+    pub bytes: Option<SmallVec<[u8; 16]>>,
+}
+
+/// One execution: a statement that the server began to run.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Which.
+    pub which: Which,
+    /// The later of the request's first byte and the previous response's last byte.
+    pub began: Timestamp,
+    /// Its tag or error; for the last statement before a Sync, `ReadyForQuery`.
+    pub ended: Timestamp,
+    /// Seconds it waited behind others on its connection.
+    pub waited: f64,
+    /// Time the server worked for it, in seconds: `ended - began`, except for a portal fetched by
+    /// several Executes, where it is the sum of them.
+    pub seconds: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The tag's first words in upper case without its numbers (`INSERT`, `SELECT`, `CREATE
+    /// TABLE`); empty where unknown.
+    pub tag: String,
+    /// The tag's number plus rows before each `PortalSuspended`; `None` where unknown or without.
+    pub rows: Option<u64>,
+    /// Values of the parameters that [`Interest`] asked for, in its order.
+    pub parameters: SmallVec<[Option<Value>; 2]>,
+    /// Values of the columns that [`Interest`] asked for: (index into its list, value), distinct
+    /// neighbours only, at most 64.
+    pub columns: Vec<(u16, Value)>,
+}
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With its tag.
+    Completed,
+    /// With an error.
+    Failed(SqlState),
+    /// Its end was not seen.
+    Unknown,
+}
+
+/// A transaction's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transaction {
+    /// Committed.
+    Commit,
+    /// Rolled back on request.
+    Rollback,
+    /// Rolled back because of an error.
+    Failed,
+    /// Its end was hidden.
+    Unknown,
+}
+
+impl Transaction {
+    /// As a label value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Rollback => "rollback",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What the startup message told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// `database`, else `user`, at most 63 bytes.
+    pub database: String,
+}
+
+/// Which values of a statement the rules read; asked once per text.
+pub trait Interest: Send {
+    /// For a text.
+    fn wanted(&self, statement: &Statement) -> Arc<Wanted>;
+    /// For a statement known by its name alone (pgx names are a hash of the text).
+    fn wanted_by_name(&self, name: &str) -> Option<Arc<Wanted>>;
+}
+
+/// The values of a statement that the rules read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Parameters, 1-based as in `$1`.
+    pub parameters: Vec<u16>,
+    /// Result columns by name.
+    pub columns: Vec<String>,
+}

@@ -1,0 +1,85 @@
+//! Bytes and holes in, messages out; pure.
+//!
+//! A decoder has no clock and does no I/O. It allocates nothing sized by a length a peer claims,
+//! and holds at most [`HELD_LIMIT`] bytes of a direction. The `stamp` that comes with an input is
+//! handed on untouched: a message carries the stamp of its first and of its last byte.
+//!
+//! Properties each decoder has, tested for every fixture: cut anywhere, the messages are the same;
+//! every prefix yields a prefix of them; a hole inside a body of known length changes nothing; any
+//! other hole is [`Lost`], and the next recognisable beginning decodes; begun anywhere, nothing
+//! false comes out.
+#![forbid(unsafe_code)]
+
+pub mod fuzz;
+#[cfg(test)]
+pub(crate) mod properties;
+pub mod transcript;
+
+use crate::reassemble::Input;
+use crate::time::Timestamp;
+
+/// Bytes of one direction a decoder may hold back while a message head is incomplete.
+pub const HELD_LIMIT: usize = 64 * 1024;
+
+/// Who sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that asks.
+    Client,
+    /// The end that answers.
+    Server,
+}
+
+/// When a message passed: the stamps of its first and of its last byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Stamp of the first byte.
+    pub began: Timestamp,
+    /// Stamp of the last byte.
+    pub ended: Timestamp,
+}
+
+/// Why a decoder is out of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lost {
+    /// The stream was joined in the middle; nothing was missed that was ours to see.
+    Joined,
+    /// Bytes were missing where a message may have begun, past the capture budget.
+    Budget,
+    /// Bytes were missing where a message may have begun, because their record was lost.
+    Hole,
+    /// Bytes that the protocol does not allow.
+    Malformed,
+    /// A message head longer than [`HELD_LIMIT`].
+    TooLong,
+    /// A switch to an opaque stream: everything behind it is not ours, for good.
+    Upgraded,
+}
+
+/// What became of the bytes a decoder took: those not named here were decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Of the input (and of what was held before it), how many were given up, and why. A byte
+    /// held back counts as decoded when taken; giving it up later takes it back, so this may
+    /// exceed the input's length by what was held.
+    pub lost: Option<(Lost, u64)>,
+}
+
+/// One connection's decoder: both directions, because an answer's extent depends on its question
+/// (HEAD, CONNECT, SSLRequest, COPY).
+pub trait Decoder: 'static {
+    /// What it yields.
+    type Message<'a>;
+
+    /// Takes the next stretch of one direction and yields every message it completes.
+    fn feed(
+        &mut self,
+        side: Side,
+        stamp: Timestamp,
+        input: Input<'_>,
+        out: &mut dyn FnMut(Self::Message<'_>),
+    ) -> Fed;
+
+    /// The direction ended in order: an answer delimited by the end of the stream is complete.
+    fn finish(&mut self, side: Side, stamp: Timestamp, out: &mut dyn FnMut(Self::Message<'_>));
+}

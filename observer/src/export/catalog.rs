@@ -1,0 +1,127 @@
+//! Every metric, in one table: documentation, `# HELP` and tests come from it.
+#![forbid(unsafe_code)]
+
+/// What a metric is to Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// A fact is the difference.
+    Gauge,
+    /// A fact is the new value.
+    Level,
+    /// With these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// A row of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Its identifier.
+    pub metric: Metric,
+    /// Its name on `/metrics`.
+    pub name: &'static str,
+    /// What it is to Prometheus.
+    pub kind: Kind,
+    /// Its labels, the plan's first.
+    pub labels: &'static [&'static str],
+    /// One sentence; `# HELP`.
+    pub help: &'static str,
+    /// Where on the wire it comes from; for the documentation.
+    pub source: &'static str,
+}
+
+/// The plan's buckets for request durations, refined where the platform's targets lie; seconds.
+pub const REQUEST_SECONDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 5.0, 10.0,
+];
+/// The same, and what a database or a cache needs below; seconds.
+pub const STORE_SECONDS: &[f64] = &[
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0,
+    3.0, 5.0, 10.0,
+];
+/// Sizes of requests and responses; bytes.
+pub const SIZE_BYTES: &[f64] = &[
+    128.0,
+    512.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+];
+/// Round-trip times; seconds.
+pub const ROUND_TRIP_SECONDS: &[f64] = &[
+    0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+
+macro_rules! catalog {
+    ($($metric:ident, $name:literal, $kind:expr, [$($label:literal),*], $help:literal, $source:literal;)*) => {
+        /// Identifies a metric.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Metric { $(#[doc = $help] $metric,)* }
+
+        /// Every metric the platform's traffic feeds.
+        pub const CATALOG: &[Row] = &[$(Row {
+            metric: Metric::$metric, name: $name, kind: $kind, labels: &[$($label),*],
+            help: $help, source: $source,
+        },)*];
+    };
+}
+
+catalog! {
+    HttpRequestDuration, "naytife_http_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["method", "endpoint", "status_code", "shop_id", "service"],
+        "Duration of HTTP requests, taken at the server's end.", "HTTP/1";
+    HttpRequestWait, "naytife_http_request_wait_seconds", Kind::Histogram(REQUEST_SECONDS), ["service"],
+        "Time HTTP requests waited behind others on their connection, taken at the server's end.", "HTTP/1";
+    HttpRequestSize, "naytife_http_request_size_bytes", Kind::Histogram(SIZE_BYTES), ["method", "endpoint", "service"],
+        "Size of HTTP requests, head and body as transferred, taken at the server's end.", "HTTP/1";
+    HttpResponseSize, "naytife_http_response_size_bytes", Kind::Histogram(SIZE_BYTES), ["method", "endpoint", "service"],
+        "Size of HTTP responses, head and body as transferred, taken at the server's end.", "HTTP/1";
+    HttpRequestsInFlight, "naytife_http_requests_in_flight", Kind::Gauge, ["service"],
+        "HTTP requests whose response is not complete, at the server's end.", "HTTP/1";
+    HttpRequestsAborted, "naytife_http_requests_aborted_total", Kind::Counter, ["service", "reason"],
+        "HTTP requests that have no complete response, at the server's end.", "HTTP/1";
+    HttpClientRequestDuration, "naytife_http_client_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["service", "peer", "method", "endpoint", "status_code"],
+        "Duration of HTTP requests, taken at the client's end.", "HTTP/1";
+    HttpClientRequestsAborted, "naytife_http_client_requests_aborted_total", Kind::Counter, ["service", "peer", "reason"],
+        "HTTP requests that have no complete response, at the client's end.", "HTTP/1";
+    GraphqlErrors, "naytife_graphql_errors_total", Kind::Counter, ["service", "operation", "shop_id"],
+        "GraphQL responses with errors inside HTTP 200.", "HTTP/1, JSON body";
+    DatabaseConnectionsActive, "naytife_database_connections_active", Kind::Gauge, ["database", "service"],
+        "Established connections to the database, busy or idle.", "PostgreSQL startup message";
+    DatabaseQueryDuration, "naytife_database_query_duration_seconds", Kind::Histogram(STORE_SECONDS), ["service", "database", "query", "operation"],
+        "Duration of SQL executions.", "PostgreSQL";
+    DatabaseQueryWait, "naytife_database_query_wait_seconds", Kind::Histogram(STORE_SECONDS), ["service", "database"],
+        "Time SQL executions waited behind others on their connection.", "PostgreSQL";
+    DatabaseShopQueryDuration, "naytife_database_shop_query_duration_seconds", Kind::Histogram(STORE_SECONDS), ["shop_id", "service"],
+        "Duration of SQL executions that name a shop.", "PostgreSQL parameters and rows";
+    DatabaseErrors, "naytife_database_errors_total", Kind::Counter, ["service", "database", "sqlstate"],
+        "Errors the database answered.", "PostgreSQL ErrorResponse";
+    DatabaseRows, "naytife_database_rows_total", Kind::Counter, ["service", "database", "query", "operation"],
+        "Rows that executions returned or changed.", "PostgreSQL CommandComplete, PortalSuspended";
+    DatabaseTransactions, "naytife_database_transactions_total", Kind::Counter, ["service", "database", "outcome"],
+        "Transactions that ended.", "PostgreSQL CommandComplete, ReadyForQuery";
+    RedisCommandDuration, "naytife_redis_command_duration_seconds", Kind::Histogram(STORE_SECONDS), ["service", "command"],
+        "Duration of Redis commands.", "RESP";
+    RedisCommandWait, "naytife_redis_command_wait_seconds", Kind::Histogram(STORE_SECONDS), ["service"],
+        "Time Redis commands waited behind others on their connection.", "RESP";
+    RedisCommands, "naytife_redis_commands_total", Kind::Counter, ["service", "command", "outcome"],
+        "Redis commands.", "RESP";
+    RedisLookups, "naytife_redis_lookups_total", Kind::Counter, ["service", "result"],
+        "Keys and fields looked up in Redis.", "RESP replies to GET, GETEX, GETDEL, MGET, HGET, HMGET";
+    TcpConnectionsOpened, "naytife_tcp_connections_opened_total", Kind::Counter, ["service", "peer"],
+        "Connections that a connect established.", "TCP";
+    TcpConnectionsAccepted, "naytife_tcp_connections_accepted_total", Kind::Counter, ["service", "peer"],
+        "Connections that a listener accepted.", "TCP";
+    TcpConnectionsRefused, "naytife_tcp_connections_refused_total", Kind::Counter, ["service", "peer", "reason"],
+        "Connects that did not succeed.", "TCP";
+    TcpConnectionsReset, "naytife_tcp_connections_reset_total", Kind::Counter, ["service", "peer", "by"],
+        "Established connections that ended with a reset.", "TCP";
+    TcpSegmentsRetransmitted, "naytife_tcp_segments_retransmitted_total", Kind::Counter, ["service", "peer"],
+        "Segments sent more than once.", "TCP";
+    TcpRoundTrip, "naytife_tcp_round_trip_seconds", Kind::Histogram(ROUND_TRIP_SECONDS), ["service", "peer"],
+        "Smoothed round-trip time, sampled at most once a second and connection.", "TCP";
+}

@@ -1,0 +1,1 @@
+//! An exchange becomes facts: route, shop, query.

@@ -1,0 +1,103 @@
+//! What became of every payload byte: `seen = decoded + skipped + lost + pending`.
+//!
+//! Each position of a direction is counted once. The kernel counts what it sees and what it drops
+//! itself; a worker counts here what became of the bytes that reached it.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! reasons {
+    ($($(#[$meta:meta])* $variant:ident = $outcome:literal, $stage:literal, $reason:literal;)*) => {
+        /// Every way in which user space is done with a byte.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fate { $($(#[$meta])* $variant,)* }
+
+        impl Fate {
+            /// Every fate, in the order of the ledger.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Label values: outcome, stage, reason.
+            #[must_use]
+            pub const fn labels(self) -> (&'static str, &'static str, &'static str) {
+                match self { $(Self::$variant => ($outcome, $stage, $reason),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Consumed by a decoder that was in step with the stream.
+    Decoded = "decoded", "decode", "";
+    /// A TLS connection.
+    SkippedTls = "skipped", "decode", "tls";
+    /// An HTTP/2 connection.
+    SkippedHttp2 = "skipped", "decode", "http2";
+    /// A connection whose protocol none of the decoders knows.
+    SkippedOther = "skipped", "decode", "other";
+    /// Behind an Upgrade, a CONNECT or a replication start.
+    SkippedUpgraded = "skipped", "decode", "upgraded";
+    /// The other end of the connection is observed and answers for both.
+    SkippedOtherEnd = "skipped", "correlate", "other_end";
+    /// Not copied because the turn's budget was spent, inside a body whose length is known.
+    SkippedBudget = "skipped", "decode", "budget";
+    /// Seen on a connection joined in the middle of a message, before its next beginning.
+    SkippedJoined = "skipped", "decode", "joined";
+    /// The connection ended before enough came to tell its protocol.
+    SkippedUndecided = "skipped", "decode", "undecided";
+    /// Not copied because the turn's budget was spent, where a message may have begun.
+    LostBudget = "lost", "decode", "budget";
+    /// Behind bytes that were missing, until the decoder found the next beginning.
+    LostHole = "lost", "decode", "hole";
+    /// Not what the protocol allows, until the decoder found the next beginning.
+    LostMalformed = "lost", "decode", "malformed";
+    /// A message head longer than the decoder's bound.
+    LostTooLong = "lost", "decode", "too_long";
+    /// Held for bytes that never came, on a connection that ended or was evicted.
+    LostReassembly = "lost", "reassemble", "out_of_order";
+    /// Of a connection that the bounded table had no room for.
+    LostEvicted = "lost", "reassemble", "evicted";
+}
+
+/// Bytes by [`Fate`]; one per worker, read by scrapes.
+#[derive(Debug)]
+pub struct Ledger {
+    received: AtomicU64,
+    fates: [AtomicU64; Fate::ALL.len()],
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            received: AtomicU64::new(0),
+            fates: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Ledger {
+    /// Payload bytes whose record reached user space, copied or not.
+    pub fn receive(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// `bytes` are done with.
+    pub fn settle(&self, fate: Fate, bytes: u64) {
+        if let Some(sum) = self.fates.get(fate as usize) {
+            sum.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes received so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one fate so far.
+    #[must_use]
+    pub fn settled(&self, fate: Fate) -> u64 {
+        self.fates
+            .get(fate as usize)
+            .map_or(0, |sum| sum.load(Ordering::Relaxed))
+    }
+}

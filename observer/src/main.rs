@@ -1,0 +1,3 @@
+//! Arguments, logging, run, exit code; nothing else.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Builds the stages; owns threads, queues, shutdown.

@@ -1,0 +1,1 @@
+//! Who owns a cgroup or a process.

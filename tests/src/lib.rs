@@ -1,0 +1,1 @@
+//! Harness for the tests that run observer against real servers on the real kernel.

@@ -1,0 +1,3 @@
+//! Builds, runs, tests and measures observer: one verb, one file.
+
+fn main() {}
