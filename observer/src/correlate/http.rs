@@ -5,6 +5,8 @@ use std::fmt;
 use crate::time::Timestamp;
 
 mod correlator;
+#[cfg(test)]
+mod tests;
 
 pub use correlator::{Correlator, KEPT_LIMIT};
 

@@ -33,11 +33,10 @@ mod direction;
 mod framing;
 mod head;
 mod lines;
+mod message;
 mod pairing;
 #[cfg(test)]
 mod tests;
-
-use std::fmt;
 
 use self::body::{Body, Progress, Skipped};
 use self::direction::{Direction, Held, State};
@@ -50,88 +49,8 @@ use crate::time::Timestamp;
 
 pub use self::framing::Extent;
 pub use self::head::{RequestHead, ResponseHead};
+pub use self::message::{Message, Piece};
 pub use self::pairing::IN_FLIGHT_LIMIT;
-
-/// What passed. `number` is the request's, from 0 in the order of their heads.
-#[derive(Clone, Copy, Debug)]
-pub enum Message<'a> {
-    /// A request's head is whole.
-    Request {
-        /// Its number.
-        number: u64,
-        /// When the head passed.
-        span: Span,
-        /// What it says.
-        head: RequestHead<'a>,
-    },
-    /// The next payload of a request's body.
-    RequestBody {
-        /// Its number.
-        number: u64,
-        /// The payload.
-        piece: Piece<'a>,
-    },
-    /// A request is whole.
-    RequestEnd {
-        /// Its number.
-        number: u64,
-        /// When it passed.
-        span: Span,
-        /// Bytes of its head and body as transferred.
-        size: u64,
-    },
-    /// A response's head is whole; an interim one is followed by another.
-    Response {
-        /// Number of the request it answers.
-        number: u64,
-        /// When the head passed.
-        span: Span,
-        /// What it says.
-        head: ResponseHead,
-    },
-    /// The next payload of a response's body.
-    ResponseBody {
-        /// Number of the request it answers.
-        number: u64,
-        /// The payload.
-        piece: Piece<'a>,
-    },
-    /// A response is whole.
-    ResponseEnd {
-        /// Number of the request it answers.
-        number: u64,
-        /// When it passed, head and body.
-        span: Span,
-        /// Bytes of its head and body as transferred.
-        size: u64,
-    },
-    /// No more will be said of a request's response, whole or not.
-    Hidden {
-        /// The request's number.
-        number: u64,
-        /// When that was known.
-        stamp: Timestamp,
-    },
-}
-
-/// Payload of a body.
-#[derive(Clone, Copy)]
-pub enum Piece<'a> {
-    /// As transferred, without chunk framing.
-    Bytes(&'a [u8]),
-    /// So many bytes were not captured, chunk framing included where it is hidden too.
-    Hole(u64),
-}
-
-/// Lengths only: a body is never shown.
-impl fmt::Debug for Piece<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Self::Hole(length) => write!(f, "Hole({length})"),
-        }
-    }
-}
 
 /// A connection's decoder.
 #[derive(Debug, Default)]
@@ -174,7 +93,7 @@ impl Decoder for Http1 {
         self.last = Some(side);
         let lost = match input {
             Input::Bytes(bytes) => self.bytes(side, stamp, bytes, turn, out),
-            Input::Hole(length, cause) => self.hole(side, stamp, length, cause, out),
+            Input::Hole(length, cause) => self.hole(side, stamp, length, cause, turn, out),
         };
         match (lost, self.owed.take()) {
             (Some((cause, bytes)), owed) => Fed {
@@ -269,14 +188,13 @@ impl Http1 {
         let broken = direction.tentative.unwrap_or(Lost::Malformed);
         if !direction.holds() {
             direction.at_turn |= first;
-            let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-            let blank = blank.count();
-            if blank > 0 && side == Side::Client {
-                return Ok(blank);
+            if side == Side::Client && matches!(bytes, [b'\r' | b'\n', ..]) {
+                // Empty lines before a request (RFC 9112 §2.2), one byte a round.
+                return Ok(1);
             }
             direction.began = stamp;
             match self.message(side, stamp, bytes, out) {
-                Ok(Some(size)) => return Ok(size),
+                Ok(Some(taken)) => return Ok(taken),
                 Ok(None) => return Err((0, Lost::TooLong)),
                 Err(Unread::Invalid) => return Err((0, broken)),
                 Err(Unread::Partial) => {}
@@ -317,7 +235,7 @@ impl Http1 {
         bytes: &[u8],
         out: &mut Out<'_>,
     ) -> Result<Option<usize>, Unread> {
-        let size = match side {
+        let length = match side {
             Side::Client => {
                 let head = RequestHead::read(bytes, self.client.tentative.is_some())?;
                 if head.size <= HELD_LIMIT as u64 {
@@ -334,7 +252,8 @@ impl Http1 {
                 head.size
             }
         };
-        Ok(usize::try_from(size).ok().filter(|size| *size <= HELD_LIMIT))
+        let length = usize::try_from(length).ok();
+        Ok(length.filter(|length| *length <= HELD_LIMIT))
     }
 
     fn request(&mut self, head: RequestHead<'_>, stamp: Timestamp, out: &mut Out<'_>) {
@@ -384,13 +303,7 @@ impl Http1 {
         }
     }
 
-    fn response(
-        &mut self,
-        number: u64,
-        head: ResponseHead,
-        stamp: Timestamp,
-        out: &mut Out<'_>,
-    ) {
+    fn response(&mut self, number: u64, head: ResponseHead, stamp: Timestamp, out: &mut Out<'_>) {
         let server = &mut self.server;
         server.at_turn = false;
         server.tentative = None;
@@ -410,8 +323,8 @@ impl Http1 {
             (None, Extent::Upgraded) => {
                 self.end(Side::Server, stamp, out);
                 self.hide(stamp, out);
-                let held = self.client.upgrade() + self.server.upgrade();
-                self.owe(Lost::Upgraded, held);
+                let given_up = self.client.upgrade() + self.server.upgrade();
+                self.owe(Lost::Upgraded, given_up);
             }
             (None, _) => self.end(Side::Server, stamp, out),
         }
@@ -431,7 +344,7 @@ impl Http1 {
             return Ok(0);
         };
         let (taken, progress) = body.take(bytes, &mut |bytes| {
-            out(payload(side, number, Piece::Bytes(bytes)));
+            out(Message::body(side, number, Piece::Bytes(bytes)));
         });
         direction.size = direction.size.saturating_add(taken as u64);
         direction.ended = stamp;
@@ -450,6 +363,7 @@ impl Http1 {
         stamp: Timestamp,
         length: u64,
         cause: Cause,
+        turn: bool,
         out: &mut Out<'_>,
     ) -> Option<(Lost, u64)> {
         let lost = match cause {
@@ -457,12 +371,13 @@ impl Http1 {
             Cause::Record => Lost::Hole,
         };
         let number = self.number(side);
+        let may_begin = turn && self.may_begin(side);
         let may_be_blind = self.may_be_blind(side);
         let direction = self.direction(side);
         let (skipped, over) = match &mut direction.state {
             State::Opaque => return Some((Lost::Upgraded, length)),
             State::Searching(cause) => {
-                let cause = *cause;
+                let cause = if may_begin { lost } else { *cause };
                 self.lose(side, cause, stamp, out);
                 return Some((cause, length));
             }
@@ -480,7 +395,7 @@ impl Http1 {
         if skipped > 0 {
             direction.size = direction.size.saturating_add(skipped);
             direction.ended = stamp;
-            out(payload(side, number, Piece::Hole(skipped)));
+            out(Message::body(side, number, Piece::Hole(skipped)));
             if over {
                 self.end(side, stamp, out);
             }
@@ -504,9 +419,9 @@ impl Http1 {
         let number = self.number(side);
         let direction = self.direction(side);
         direction.state = State::Head;
-        let size = direction.size;
+        let Direction { size, began, .. } = *direction;
         let span = Span {
-            began: direction.began,
+            began,
             ended: stamp,
         };
         match side {
@@ -578,12 +493,5 @@ impl Http1 {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
         }
-    }
-}
-
-fn payload(side: Side, number: u64, piece: Piece<'_>) -> Message<'_> {
-    match side {
-        Side::Client => Message::RequestBody { number, piece },
-        Side::Server => Message::ResponseBody { number, piece },
     }
 }

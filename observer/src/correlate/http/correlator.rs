@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Aborted, AbortReason, BODY_LIMIT, Exchange, Request, Wants};
+use super::{AbortReason, Aborted, BODY_LIMIT, Exchange, Request, Wants};
 use crate::correlate::Body;
 use crate::decode::Span;
 use crate::decode::http1::{Message, Piece, RequestHead, ResponseHead};
 use crate::time::Timestamp;
 
 /// Bytes of text and bodies kept for the requests in flight of one connection. Past it a request
-/// keeps no body and no query, and of its other texts the first [`TEXT_FLOOR`] bytes, so that a
-/// peer that pipelines cannot make the agent remember more than this and as much again.
+/// keeps no body, no query and no text of 128 bytes or more (a cut path would be another path), so
+/// that a peer that pipelines makes the agent remember about three times this at most.
 pub const KEPT_LIMIT: usize = 256 * 1024;
 
 const TEXT_FLOOR: usize = 128;
@@ -103,8 +103,9 @@ impl Correlator {
 
     fn request(&mut self, number: u64, span: Span, head: &RequestHead<'_>) {
         let ample = self.kept < KEPT_LIMIT;
-        let text = |bytes, limit: usize| {
-            text(bytes, if ample { limit } else { limit.min(TEXT_FLOOR) })
+        let text = |bytes: &[u8], limit| match bytes.len() {
+            TEXT_FLOOR.. if !ample => String::new(),
+            _ => text(bytes, limit),
         };
         let request = Request {
             method: text(head.method, METHOD_LIMIT),
@@ -144,7 +145,8 @@ impl Correlator {
         if let Some(pending) = self.find(number).filter(|_| !head.interim()) {
             pending.status = head.status;
             if !head.json {
-                pending.room = [pending.room[0], 0];
+                let [_, room] = &mut pending.room;
+                *room = 0;
             }
         }
     }
@@ -189,7 +191,9 @@ impl Correlator {
     /// Removes the oldest request in flight if it is this one: responses come and are hidden in
     /// the order of their requests.
     fn take(&mut self, number: u64) -> Option<Pending> {
-        let pending = self.pending.pop_front_if(|pending| pending.number == number)?;
+        let pending = self
+            .pending
+            .pop_front_if(|pending| pending.number == number)?;
         self.kept -= pending.kept().min(self.kept);
         if self.pending.is_empty() {
             self.pending.shrink_to(IDLE_SLOTS);
@@ -227,7 +231,11 @@ fn keep(body: &mut Vec<u8>, room: &mut usize, piece: Piece<'_>, budget: usize) -
         Piece::Bytes(bytes) => {
             let kept = bytes.get(..(*room).min(budget)).unwrap_or(bytes);
             body.extend_from_slice(kept);
-            *room = if kept.len() < bytes.len() { 0 } else { *room - kept.len() };
+            *room = if kept.len() < bytes.len() {
+                0
+            } else {
+                *room - kept.len()
+            };
             kept.len()
         }
         Piece::Hole(_) => {

@@ -154,7 +154,10 @@ mod tests {
         ];
         for (inputs, ends) in rows {
             let mut body = Body::blind(Lost::Budget);
-            let last = inputs.iter().map(|bytes| body.take(bytes, &mut |_| {}).1).last();
+            let last = inputs
+                .iter()
+                .map(|bytes| body.take(bytes, &mut |_| {}).1)
+                .last();
             assert_eq!(last, Some(done(*ends)), "{inputs:?}");
         }
         let mut body = Body::blind(Lost::Budget);

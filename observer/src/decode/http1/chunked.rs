@@ -69,7 +69,9 @@ impl Chunked {
     }
 
     fn data<'a>(&mut self, rest: &'a [u8], piece: &mut dyn FnMut(&'a [u8])) -> &'a [u8] {
-        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+        let length = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(rest.len());
         let (data, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         piece(data);
         self.skip(data.len() as u64);
@@ -125,10 +127,16 @@ mod tests {
         let (mut single, mut at, mut last) = (Chunked::default(), 0, Progress::More);
         let mut data_single = Vec::new();
         while at < bytes.len() && last == Progress::More {
-            last = single.take(&bytes[at..=at], &mut |d| data_single.extend(d)).1;
+            last = single
+                .take(&bytes[at..=at], &mut |d| data_single.extend(d))
+                .1;
             at += 1;
         }
-        assert_eq!((at, &data_single, last), (taken, &data, progress), "{text:?}");
+        assert_eq!(
+            (at, &data_single, last),
+            (taken, &data, progress),
+            "{text:?}"
+        );
         (taken, String::from_utf8(data).unwrap(), progress)
     }
 
@@ -143,13 +151,24 @@ mod tests {
         ];
         for (text, data) in rows {
             let more = format!("{text}HTTP/1.1");
-            assert_eq!(take(&more), (text.len(), data.into(), Progress::Done), "{text:?}");
+            assert_eq!(
+                take(&more),
+                (text.len(), data.into(), Progress::Done),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_chunked_is_given_up() {
-        for text in ["x", "\r\n", ";\r\n", "1\r\nab", "11111111111111111\r\n", "0\r\n\rx"] {
+        for text in [
+            "x",
+            "\r\n",
+            ";\r\n",
+            "1\r\nab",
+            "11111111111111111\r\n",
+            "0\r\n\rx",
+        ] {
             let (_, _, progress) = take(text);
             assert_eq!(progress, Progress::Broken(Lost::Malformed), "{text:?}");
         }
@@ -162,6 +181,9 @@ mod tests {
         chunked.take(b"5\r\nab", &mut |_| {});
         assert!(!chunked.skip(4));
         assert!(chunked.skip(3));
-        assert_eq!(chunked.take(b"\r\n0\r\n\r\n", &mut |_| {}).1, Progress::Done);
+        assert_eq!(
+            chunked.take(b"\r\n0\r\n\r\n", &mut |_| {}).1,
+            Progress::Done
+        );
     }
 }

@@ -142,8 +142,18 @@ mod tests {
             (length, Method::Connect, 200, Extent::Upgraded),
             (length, Method::Connect, 407, Extent::Length(5)),
             (framing(&[], &[]), Method::Other, 200, Extent::UntilClose),
-            (framing(&[], &["gzip"]), Method::Other, 200, Extent::UntilClose),
-            (framing(&["1", "2"], &[]), Method::Other, 200, Extent::Unknown),
+            (
+                framing(&[], &["gzip"]),
+                Method::Other,
+                200,
+                Extent::UntilClose,
+            ),
+            (
+                framing(&["1", "2"], &[]),
+                Method::Other,
+                200,
+                Extent::Unknown,
+            ),
         ];
         for (framing, method, status, expected) in rows {
             let extent = framing.response(method, status);

@@ -80,9 +80,29 @@ pub(super) enum Method {
 
 /// Of RFC 9110, RFC 5789 and the extensions that servers know.
 const METHODS: [&[u8]; 23] = [
-    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
-    b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"SEARCH", b"REPORT",
-    b"PURGE", b"QUERY", b"SUBSCRIBE", b"UNSUBSCRIBE", b"NOTIFY",
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"CONNECT",
+    b"OPTIONS",
+    b"TRACE",
+    b"PATCH",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"SEARCH",
+    b"REPORT",
+    b"PURGE",
+    b"QUERY",
+    b"SUBSCRIBE",
+    b"UNSUBSCRIBE",
+    b"NOTIFY",
 ];
 
 impl Method {
@@ -254,7 +274,10 @@ mod tests {
             ("Content-Type: application/json; charset=utf-8", true),
             ("content-type:application/graphql-response+JSON", true),
             ("Content-Type: application/jsonx", false),
-            ("Content-Type: application/json\r\nContent-Encoding: gzip", false),
+            (
+                "Content-Type: application/json\r\nContent-Encoding: gzip",
+                false,
+            ),
         ];
         for (fields, json) in rows {
             let text = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");

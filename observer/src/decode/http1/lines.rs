@@ -59,12 +59,10 @@ pub(super) fn request_line(bytes: &[u8], strict: bool) -> Result<RequestLine<'_>
 /// The token before the first space.
 fn method(bytes: &[u8]) -> Result<&[u8], Unread> {
     let start = bytes.get(..METHOD_LIMIT).unwrap_or(bytes);
-    let end = start.iter().position(|byte| !is_token(*byte));
-    match end.and_then(|end| Some((end, start.get(end)?))) {
-        Some((1.., b' ')) => start.get(..end.unwrap_or_default()).ok_or(Unread::Invalid),
-        Some(_) => Err(Unread::Invalid),
+    match start.iter().position(|byte| !is_token(*byte)) {
+        Some(end @ 1..) if start.get(end) == Some(&b' ') => start.get(..end).ok_or(Unread::Invalid),
         None if start.len() < METHOD_LIMIT => Err(Unread::Partial),
-        None => Err(Unread::Invalid),
+        _ => Err(Unread::Invalid),
     }
 }
 
@@ -158,11 +156,20 @@ mod tests {
 
     #[test]
     fn a_request_line_is_read_refused_or_waited_for() {
-        let rows: &[(&str, bool, Result<(&str, &str), Unread>)] = &[
+        type Row = (
+            &'static str,
+            bool,
+            Result<(&'static str, &'static str), Unread>,
+        );
+        let rows: &[Row] = &[
             ("GET / HTTP/1.1\r\n", true, Ok(("GET", "/"))),
             ("GET /a b HTTP/1.1\n", true, Ok(("GET", "/a b"))),
             ("OPTIONS * HTTP/1.0\r\n", true, Ok(("OPTIONS", "*"))),
-            ("GET http://a/b HTTP/1.1\r\n", true, Ok(("GET", "http://a/b"))),
+            (
+                "GET http://a/b HTTP/1.1\r\n",
+                true,
+                Ok(("GET", "http://a/b")),
+            ),
             ("CONNECT a:1 HTTP/1.1\r\n", true, Ok(("CONNECT", "a:1"))),
             ("BREW /pot HTTP/1.1\r\n", true, Ok(("BREW", "/pot"))),
             ("ET / HTTP/1.1\r\n", false, Ok(("ET", "/"))),

@@ -1,5 +1,7 @@
 //! The properties, over transcripts of real servers and clients.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -24,7 +26,7 @@ fn show(message: &Message<'_>) -> Option<String> {
                 ("subdomain", head.shop_subdomain),
             ] {
                 if !value.is_empty() {
-                    line += &format!(" {name}={}", lossy(value));
+                    let _ = write!(line, " {name}={}", lossy(value));
                 }
             }
             for (flag, set) in [
@@ -33,7 +35,7 @@ fn show(message: &Message<'_>) -> Option<String> {
                 ("upgrade", head.upgrade),
             ] {
                 if set {
-                    line += &format!(" {flag}");
+                    let _ = write!(line, " {flag}");
                 }
             }
             format!("{line} {:?}", head.extent)
@@ -84,7 +86,11 @@ fn input(step: &Step) -> Input<'_> {
 fn lost(text: &str) -> Vec<Option<(Lost, u64)>> {
     let mut decoder = Http1::default();
     let steps = parse(text).unwrap();
-    let feed = |step: &Step| decoder.feed(step.side, step.time, input(step), &mut |_| {}).lost;
+    let feed = |step: &Step| {
+        decoder
+            .feed(step.side, step.time, input(step), &mut |_| {})
+            .lost
+    };
     steps.iter().map(feed).collect()
 }
 
@@ -106,7 +112,7 @@ fn real_transcripts_say_what_their_snapshots_say() {
 #[test]
 fn cut_anywhere_the_messages_are_the_same() {
     for (name, steps) in fixtures("http1") {
-        println!("{name}");
+        eprintln!("{name}");
         properties::split_anywhere(&Http1::default, &steps, &show);
     }
 }
@@ -117,7 +123,10 @@ fn cut_into_bytes_the_bodies_are_the_same() {
         let bytes = |step: &Step| match &step.data {
             Data::Bytes(bytes) => bytes
                 .iter()
-                .map(|byte| Step { data: Data::Bytes(vec![*byte]), ..step.clone() })
+                .map(|byte| Step {
+                    data: Data::Bytes(vec![*byte]),
+                    ..step.clone()
+                })
                 .collect(),
             Data::Hole(_) => vec![step.clone()],
         };
@@ -129,7 +138,7 @@ fn cut_into_bytes_the_bodies_are_the_same() {
 #[test]
 fn every_prefix_says_a_prefix() {
     for (name, steps) in fixtures("http1") {
-        println!("{name}");
+        eprintln!("{name}");
         properties::truncate_anywhere(&Http1::default, &steps, &show);
     }
 }
@@ -137,7 +146,7 @@ fn every_prefix_says_a_prefix() {
 #[test]
 fn begun_anywhere_nothing_false_is_said() {
     for (name, steps) in fixtures("http1") {
-        println!("{name}");
+        eprintln!("{name}");
         properties::start_anywhere(&Http1::default, &steps, &show);
     }
 }
@@ -155,8 +164,14 @@ fn with_holes_in_bodies(steps: &[Step], keep: usize) -> Vec<Step> {
         let mut hidden = vec![false; bytes.len()];
         let base = bytes.as_ptr() as usize;
         decoder.feed(step.side, step.time, Input::Bytes(bytes), &mut |message| {
-            if let Message::RequestBody { piece: Piece::Bytes(piece), .. }
-            | Message::ResponseBody { piece: Piece::Bytes(piece), .. } = message
+            if let Message::RequestBody {
+                piece: Piece::Bytes(piece),
+                ..
+            }
+            | Message::ResponseBody {
+                piece: Piece::Bytes(piece),
+                ..
+            } = message
             {
                 let start = piece.as_ptr() as usize - base;
                 let from = (start + keep).min(start + piece.len());
@@ -165,13 +180,19 @@ fn with_holes_in_bodies(steps: &[Step], keep: usize) -> Vec<Step> {
         });
         let mut at = 0;
         while at < bytes.len() {
-            let run = hidden[at..].iter().take_while(|h| **h == hidden[at]).count();
+            let run = hidden[at..]
+                .iter()
+                .take_while(|h| **h == hidden[at])
+                .count();
             let data = if hidden[at] {
                 Data::Hole(run as u64)
             } else {
                 Data::Bytes(bytes[at..at + run].to_vec())
             };
-            holed.push(Step { data, ..step.clone() });
+            holed.push(Step {
+                data,
+                ..step.clone()
+            });
             at += run;
         }
     }
@@ -199,8 +220,12 @@ fn requests_sent_ahead_of_their_turn_get_the_same_answers() {
         steps.sort_by_key(|step| step.side == Side::Server);
         let mut ahead = run(Http1::default(), &steps, &show);
         let mut whole = whole;
-        ahead.messages.sort_by_key(|(side, _)| *side == Side::Server);
-        whole.messages.sort_by_key(|(side, _)| *side == Side::Server);
+        ahead
+            .messages
+            .sort_by_key(|(side, _)| *side == Side::Server);
+        whole
+            .messages
+            .sort_by_key(|(side, _)| *side == Side::Server);
         assert_eq!(ahead, whole, "{name}");
     }
 }
@@ -292,7 +317,10 @@ fn a_client_that_does_not_wait_is_not_paired_after_a_gap() {
         < "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     "#;
     let (lines, _) = tell(&parse(text).unwrap());
-    let hidden: Vec<_> = lines.iter().filter(|line| line.starts_with("hidden")).collect();
+    let hidden: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("hidden"))
+        .collect();
     assert_eq!(hidden, ["hidden 1", "hidden 2", "hidden 3"]);
     assert!(!lines.contains(&"200 Empty".to_owned()));
 }
@@ -309,16 +337,33 @@ fn what_is_not_http_or_too_long_is_given_up_with_its_reason() {
             70_023,
         ),
         ("< \"HTTP/1.1 200 OK\\r\\n\\r\\n\"".into(), Lost::Joined, 19),
-        ("> \"GET / HTTP/1.1\\r\\n\\r\\n{}\"".into(), Lost::Malformed, 2),
         (
-            "> \"PUT / HTTP/1.1\\r\\nContent-Length: 1\\r\\nContent-Length: 2\\r\\n\\r\\nab\"".into(),
+            "> \"GET / HTTP/1.1\\r\\n\\r\\n{}\"".into(),
+            Lost::Malformed,
+            2,
+        ),
+        (
+            "> \"PUT / HTTP/1.1\\r\\nContent-Length: 1\\r\\nContent-Length: 2\\r\\n\\r\\nab\""
+                .into(),
             Lost::Malformed,
             2,
         ),
     ];
     for (text, cause, bytes) in rows {
         let said = lost(text);
-        assert_eq!(said.last(), Some(&Some((*cause, *bytes))), "{:.60}", text);
+        assert_eq!(said.last(), Some(&Some((*cause, *bytes))), "{text:.60}");
+    }
+}
+
+#[test]
+fn a_missing_record_is_a_hole_and_not_the_budgets() {
+    for (cause, expected) in [(Cause::Budget, Lost::Budget), (Cause::Record, Lost::Hole)] {
+        let mut decoder = Http1::default();
+        let request = Input::Bytes(b"GET / HTTP/1.1\r\n\r\n");
+        decoder.feed(Side::Client, Timestamp(1), request, &mut |_| {});
+        let hole = Input::Hole(10, cause);
+        let fed = decoder.feed(Side::Server, Timestamp(2), hole, &mut |_| {});
+        assert_eq!(fed.lost, Some((expected, 10)));
     }
 }
 
@@ -338,7 +383,10 @@ fn more_in_flight_than_the_bound_hides_them_and_pairs_the_next_turn() {
          < \"HTTP/1.1 204 \\r\\n\\r\\n\""
     );
     let (lines, _) = tell(&parse(&text).unwrap());
-    let hidden = lines.iter().filter(|line| line.starts_with("hidden")).count();
+    let hidden = lines
+        .iter()
+        .filter(|line| line.starts_with("hidden"))
+        .count();
     assert_eq!(hidden, IN_FLIGHT_LIMIT + 1);
     assert_eq!(lines.last().unwrap(), "response of 17 bytes");
 }
@@ -391,7 +439,8 @@ fn encode(steps: &[Step]) -> Vec<u8> {
             continue;
         };
         for piece in bytes.chunks(63) {
-            data.push(u8::from(step.side == Side::Server) | (piece.len() as u8) << 2);
+            let length = u8::try_from(piece.len()).unwrap();
+            data.push(u8::from(step.side == Side::Server) | length << 2);
             data.extend_from_slice(piece);
         }
     }
@@ -402,10 +451,17 @@ fn encode(steps: &[Step]) -> Vec<u8> {
 fn a_head_that_never_ends_is_held_up_to_the_bound() {
     let mut decoder = Bounded(Http1::default());
     let mut given_up = 0;
-    decoder.feed(Side::Client, Timestamp(0), Input::Bytes(b"GET / HTTP/1.1\r\n"), &mut |_| {});
+    decoder.feed(
+        Side::Client,
+        Timestamp(0),
+        Input::Bytes(b"GET / HTTP/1.1\r\n"),
+        &mut |_| {},
+    );
     for _ in 0..3000 {
         let input = Input::Bytes(b"a: 0123456789012345678901234567890123456789\r\n");
-        let lost = decoder.feed(Side::Client, Timestamp(0), input, &mut |_| {}).lost;
+        let lost = decoder
+            .feed(Side::Client, Timestamp(0), input, &mut |_| {})
+            .lost;
         given_up += lost.map_or(0, |(_, bytes)| bytes);
     }
     assert_eq!(given_up, 16 + 3000 * 45);
