@@ -10,9 +10,11 @@
 //! false comes out.
 #![forbid(unsafe_code)]
 
+pub mod detect;
 pub mod fuzz;
 #[cfg(test)]
 pub(crate) mod properties;
+pub mod redis;
 pub mod transcript;
 
 use crate::reassemble::Input;
