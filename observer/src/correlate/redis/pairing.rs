@@ -19,6 +19,9 @@ pub struct Correlator {
     transaction: Transaction,
     subscriptions: Subscriptions,
     monitoring: bool,
+    /// Last byte so far of the answer to the cancellation that is due, whose number of
+    /// acknowledgements nobody told.
+    cancelled: Option<Timestamp>,
     /// Last byte of the last reply.
     answered: Timestamp,
 }
@@ -91,6 +94,7 @@ impl Correlator {
 
     /// What waits will have no reply that could be told.
     fn give_up(&mut self, stamp: Timestamp, emit: &mut dyn FnMut(Body)) {
+        self.close_cancellation(emit);
         for waiting in self.queue.take() {
             let span = Span {
                 began: waiting.began,
@@ -102,6 +106,7 @@ impl Correlator {
     }
 
     fn request(&mut self, request: &Request, emit: &mut dyn FnMut(Body)) {
+        self.close_cancellation(emit);
         if self.standing == Standing::Hidden {
             self.standing = Standing::Out;
             self.give_up(request.span.ended, emit);
@@ -146,15 +151,18 @@ impl Correlator {
 
     fn reply(&mut self, reply: &Reply, emit: &mut dyn FnMut(Body)) {
         match reply.answer {
-            Answer::Aggregate(aggregate) if self.acknowledges(&aggregate, reply, emit) => return,
+            Answer::Aggregate(aggregate) if self.is_sent_to_subscriber(&aggregate, reply, emit) => {
+                return;
+            }
             Answer::Status(Status::Monitored) if self.monitoring => return,
             _ if reply.push || self.standing == Standing::Out => return,
-            _ => {}
+            _ => self.close_cancellation(emit),
         }
         match self.queue.pop() {
             Answered::Waiting(waiting) => {
                 let found = self.follow(&waiting, &reply.answer);
-                self.tell(&waiting, reply, found, emit);
+                let outcome = outcome(&reply.answer);
+                self.tell(&waiting, reply.span.ended, outcome, found, emit);
             }
             Answered::Beyond => {}
             Answered::Nothing if self.standing == Standing::Hidden => {
@@ -170,8 +178,8 @@ impl Correlator {
         self.answered = reply.span.ended;
     }
 
-    /// Takes what a subscriber is sent; whether it was that.
-    fn acknowledges(
+    /// Takes a published message or an acknowledgement; `false` for a reply like any other.
+    fn is_sent_to_subscriber(
         &mut self,
         aggregate: &Aggregate,
         reply: &Reply,
@@ -180,35 +188,53 @@ impl Correlator {
         let (family, role) = match aggregate.name {
             Name::Subscribed(family) => (family, Role::Subscribe(family)),
             Name::Unsubscribed(family) => (family, Role::Unsubscribe(family)),
-            Name::Delivered if reply.push => return true,
             Name::Delivered => {
-                if self.queue.front().is_none() {
+                if !reply.push && self.queue.front().is_none() {
                     self.subscriptions.assume();
                 }
-                return self.subscriptions.come_as_arrays();
+                return reply.push || self.subscriptions.come_as_arrays();
             }
             Name::Other => return false,
         };
+        // The last of all cancellations has one acknowledgement, without a name.
+        if !self.is_due(role) || aggregate.nils > 0 {
+            self.close_cancellation(emit);
+        }
         let due = self.is_due(role);
         if !due && !reply.push && !self.subscriptions.come_as_arrays() {
             return false;
         }
-        let all = self.subscriptions.to_cancel(family);
         self.subscriptions
-            .acknowledge(family, aggregate, reply.push);
-        if let Some(waiting) = self.queue.front().filter(|_| due) {
-            if waiting.acknowledgements == 0 {
-                waiting.acknowledgements = u32::try_from(all).unwrap_or(u32::MAX);
-            }
-            waiting.acknowledgements -= 1;
-            if waiting.acknowledgements == 0
-                && let Answered::Waiting(waiting) = self.queue.pop()
-            {
-                self.tell(&waiting, reply, Found::default(), emit);
-                self.answered = reply.span.ended;
-            }
+            .acknowledge(family, aggregate.number, reply.push);
+        if due {
+            self.acknowledge(aggregate.number, reply.span.ended, emit);
         }
         true
+    }
+
+    /// An acknowledgement of the command that is due; `left` subscriptions remain.
+    fn acknowledge(&mut self, left: i64, ended: Timestamp, emit: &mut dyn FnMut(Body)) {
+        if let Some(waiting) = self.queue.front()
+            && waiting.acknowledgements > 1
+        {
+            waiting.acknowledgements -= 1;
+            return;
+        }
+        let told = self.queue.front().is_some_and(|w| w.acknowledgements == 1);
+        self.cancelled = Some(ended);
+        if told || left == 0 {
+            self.close_cancellation(emit);
+        }
+    }
+
+    /// What has been acknowledged to its end is answered.
+    fn close_cancellation(&mut self, emit: &mut dyn FnMut(Body)) {
+        if let Some(ended) = self.cancelled.take()
+            && let Answered::Waiting(waiting) = self.queue.pop()
+        {
+            self.tell(&waiting, ended, Outcome::Ok, Found::default(), emit);
+            self.answered = ended;
+        }
     }
 
     /// Whether the reply that is due answers a command of this role.
@@ -241,12 +267,18 @@ impl Correlator {
         Found::of(command.lookup, answer)
     }
 
-    fn tell(&self, waiting: &Waiting, reply: &Reply, found: Found, emit: &mut dyn FnMut(Body)) {
-        let outcome = outcome(&reply.answer);
+    fn tell(
+        &self,
+        waiting: &Waiting,
+        ended: Timestamp,
+        outcome: Outcome,
+        found: Found,
+        emit: &mut dyn FnMut(Body),
+    ) {
         emit(Body::Redis(Exchange {
             command: waiting.command.name,
             began: waiting.began.max(self.answered),
-            ended: reply.span.ended,
+            ended,
             waited: self.answered.seconds_since(waiting.began),
             timed: !waiting.blocks || outcome == Outcome::Queued,
             outcome,

@@ -21,7 +21,7 @@ pub(super) struct Waiting {
     pub(super) command: &'static Command,
     /// Its first byte.
     pub(super) began: Timestamp,
-    /// Acknowledgements still due; 0 is one per subscription there will be then.
+    /// Acknowledgements still due; 0 is one for each subscription, however many there are.
     pub(super) acknowledgements: u32,
     /// It may wait for something other than the server.
     pub(super) blocks: bool,

@@ -1,54 +1,37 @@
-//! What a connection is subscribed to, as its acknowledgements tell.
+//! Whether a connection is subscribed, as its acknowledgements tell.
 
-use crate::decode::redis::Aggregate;
 use crate::decode::redis::command::Family;
 
-/// Number of subscriptions by family.
+/// Subscriptions whose messages come as arrays.
+///
+/// In RESP2 what is published comes as an array like any reply, but a subscribed connection can
+/// ask for nothing that such an array might answer. In RESP3 it is a push and never taken for a
+/// reply.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    channels: u32,
-    patterns: u32,
-    shards: u32,
-    /// In RESP2 what is published comes as an array like any reply; in RESP3 it cannot be taken
-    /// for one.
-    arrays: bool,
+    /// To channels or patterns, which are counted together.
+    plain: bool,
+    /// To shard channels.
+    sharded: bool,
 }
 
 impl Subscriptions {
     /// Whether an array may be a published message.
     pub(super) fn come_as_arrays(&self) -> bool {
-        self.arrays
+        self.plain || self.sharded
     }
 
     /// A published message came as an array, so the connection was subscribed before it was seen.
     pub(super) fn assume(&mut self) {
-        self.arrays = true;
+        self.plain = true;
     }
 
-    /// How many acknowledgements a cancellation without arguments has: one per subscription, and
-    /// one if there is none.
-    pub(super) fn to_cancel(&self, family: Family) -> u64 {
-        u64::from(match family {
-            Family::Channel => self.channels,
-            Family::Pattern => self.patterns,
-            Family::Shard => self.shards,
-        })
-        .max(1)
-    }
-
-    /// An acknowledgement tells how many there are: of channels and patterns together, of shard
-    /// channels alone.
-    pub(super) fn acknowledge(&mut self, family: Family, reply: &Aggregate, push: bool) {
-        let count = u32::try_from(reply.number).unwrap_or(0);
+    /// An acknowledgement says how many there are.
+    pub(super) fn acknowledge(&mut self, family: Family, count: i64, push: bool) {
+        let any = count > 0 && !push;
         match family {
-            Family::Channel => self.channels = count.saturating_sub(self.patterns),
-            Family::Pattern => self.patterns = count.saturating_sub(self.channels),
-            Family::Shard => self.shards = count,
+            Family::Channel | Family::Pattern => self.plain = any,
+            Family::Shard => self.sharded = any,
         }
-        self.arrays = !push && (count > 0 || self.any());
-    }
-
-    fn any(&self) -> bool {
-        self.channels > 0 || self.patterns > 0 || self.shards > 0
     }
 }
