@@ -1,1 +1,347 @@
 //! An exchange becomes facts: route, shop, query.
+//!
+//! One [`Interpreter`] receives the exchanges of every worker and owns the state that crosses
+//! connections: which shops exist, which subdomain is which shop, how statements are called. What
+//! is a route or names a shop is data ([`rules`]). Every table is bounded, and so is the number of
+//! values that traffic can add to a label.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+
+use crate::correlate::{Body, Connection, Exchange, redis};
+use crate::decode::Side;
+use crate::export::{Fact, Metric, Symbol, Symbols};
+use crate::reassemble::ConnectionKey;
+use crate::time::Timestamp;
+use observer_ebpf::Reason;
+
+mod connections;
+mod database;
+pub mod graphql;
+mod http;
+pub mod json;
+pub mod names;
+pub mod plan;
+pub mod routes;
+pub mod rules;
+pub mod shops;
+pub mod sql;
+
+pub use plan::{Needs, Plan};
+pub use rules::{Rules, RulesError};
+
+use connections::{Connections, Context};
+use names::Names;
+
+/// Bounds of what is remembered, and what is believed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Label values in all.
+    pub label_values: usize,
+    /// Connections; the one not heard of for the longest leaves the gauges and is forgotten.
+    pub connections: usize,
+    /// Shops; the one not seen for the longest is forgotten until the database names it again.
+    pub shops: u32,
+    /// SQL texts whose name is remembered; a forgotten one is read again.
+    pub statements: u32,
+    /// Values of `query`; further ones are `_other`.
+    pub queries: usize,
+    /// Values of `endpoint` for paths that no rule knows; further ones are `_other`.
+    pub unmatched_endpoints: usize,
+    /// Values of `operation` of GraphQL; further ones are `_other`.
+    pub graphql_operations: usize,
+    /// Values of `database`; further ones are `_other`.
+    pub databases: usize,
+    /// HTTP exchanges that wait for a proof of their shop; over it the first is `unknown`.
+    pub pending: usize,
+    /// Where no SQL is observed at all, believe the numbers that paths name shops by.
+    pub trust_path_ids: bool,
+    /// How many of them; further ones are `_other`.
+    pub trusted_path_ids: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            label_values: 65_536,
+            connections: 65_536,
+            shops: 65_536,
+            statements: 4096,
+            queries: 1000,
+            unmatched_endpoints: 100,
+            graphql_operations: 100,
+            databases: 50,
+            pending: 4096,
+            trust_path_ids: false,
+            trusted_path_ids: 1000,
+        }
+    }
+}
+
+/// Who the ends of a connection are.
+pub trait Services: Send {
+    /// The workload at whose end the connection is observed.
+    fn service(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol;
+    /// The workload at the other end; never its address.
+    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol;
+}
+
+/// SQLSTATEs that are told apart; PostgreSQL has about 260.
+const SQL_STATE_LIMIT: usize = 300;
+/// First words of Redis errors that are told apart; scripts may make up any.
+const REDIS_ERROR_LIMIT: usize = 64;
+
+/// Turns exchanges into facts.
+pub struct Interpreter {
+    symbols: Symbols,
+    services: Box<dyn Services>,
+    connections: Connections,
+    http: http::Http,
+    namer: sql::Namer,
+    shops: shops::Shops,
+    databases: Names,
+    sql_states: Names,
+    redis_errors: HashMap<[u8; 16], Symbol, foldhash::fast::RandomState>,
+}
+
+impl Interpreter {
+    /// With rules made ready, bounds, and who names services.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, settings: &Settings, services: Box<dyn Services>) -> Self {
+        let mut symbols = Symbols::new(settings.label_values);
+        let trust = settings.trust_path_ids.then_some(settings.trusted_path_ids);
+        Self {
+            http: http::Http::new(Arc::clone(&plan), settings, &mut symbols),
+            namer: sql::Namer::new(plan, settings.statements, settings.queries),
+            shops: shops::Shops::new(settings.shops, trust),
+            connections: Connections::new(settings.connections),
+            databases: Names::new(settings.databases),
+            sql_states: Names::new(SQL_STATE_LIMIT),
+            redis_errors: HashMap::default(),
+            services,
+            symbols,
+        }
+    }
+
+    /// The label values that the facts so far name.
+    #[must_use]
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// Takes an exchange and yields its facts.
+    ///
+    /// The time an HTTP request took is held back while its shop is named but not proven; see
+    /// [`Interpreter::settle`].
+    pub fn exchange(&mut self, exchange: &Exchange, out: &mut dyn FnMut(Fact)) {
+        let key = exchange.connection;
+        match &exchange.body {
+            Body::Connection(connection) => return self.identify(connection, out),
+            Body::Closed(reason) => return self.closed(key, *reason, out),
+            Body::Evicted => {
+                self.connections.remove(key, out);
+                return;
+            }
+            _ => {}
+        }
+        let Some(entry) = self.connections.get(key, out) else {
+            return;
+        };
+        match &exchange.body {
+            Body::HttpBegan => {
+                if entry.vantage == Side::Server {
+                    entry.in_flight = entry.in_flight.saturating_add(1);
+                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
+                }
+            }
+            Body::Http(_) | Body::HttpAborted(_) => {
+                if entry.in_flight > 0 {
+                    entry.in_flight -= 1;
+                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
+                }
+            }
+            Body::SqlSession(session) => {
+                let database = self.databases.learn(&session.database, &mut self.symbols);
+                entry.leave(out);
+                entry.database = Some(database);
+                entry.enter(out);
+            }
+            // A session older than the agent: its database stays unknown.
+            Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_)
+                if entry.database.is_none() =>
+            {
+                entry.leave(out);
+                entry.database = Some(Symbol::UNKNOWN);
+                entry.enter(out);
+            }
+            _ => {}
+        }
+        let context = *entry;
+        self.facts(exchange, context, out);
+    }
+
+    /// Every exchange that ended at `until` or before was taken: an HTTP request that ended by
+    /// then and whose shop no one proved by then is published with the shop `unknown`.
+    ///
+    /// To be called after each batch, with the time up to which no worker has anything left; at
+    /// the end with `Timestamp(u64::MAX)`.
+    pub fn settle(&mut self, until: Timestamp, out: &mut dyn FnMut(Fact)) {
+        self.http.settle(until, &mut self.shops, out);
+    }
+
+    fn facts(&mut self, exchange: &Exchange, context: Context, out: &mut dyn FnMut(Fact)) {
+        let database = context.database.unwrap_or(Symbol::UNKNOWN);
+        let ends = [context.service, context.peer];
+        match &exchange.body {
+            Body::Opened => out(fact(Metric::TcpConnectionsOpened, &ends, 1.0)),
+            Body::Accepted => out(fact(Metric::TcpConnectionsAccepted, &ends, 1.0)),
+            Body::Failed(reason) => {
+                let reason = self.symbols.intern(reason.label());
+                let labels = [context.service, context.peer, reason];
+                out(fact(Metric::TcpConnectionsRefused, &labels, 1.0));
+                self.connections.remove(exchange.connection, out);
+            }
+            Body::Retransmitted(segments) => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "beyond 2^53 segments it may round"
+                )]
+                out(fact(
+                    Metric::TcpSegmentsRetransmitted,
+                    &ends,
+                    *segments as f64,
+                ));
+            }
+            Body::RoundTrip(microseconds) => {
+                out(fact(
+                    Metric::TcpRoundTrip,
+                    &ends,
+                    f64::from(*microseconds) / 1e6,
+                ));
+            }
+            Body::Http(http) => {
+                self.http
+                    .exchange(http, context, &mut self.shops, &mut self.symbols, out);
+            }
+            Body::HttpAborted(aborted) => {
+                http::Http::aborted(aborted, context, &mut self.symbols, out);
+            }
+            Body::Sql(execution) => {
+                self.shops.distrust();
+                self.execution(execution, context, database, out);
+            }
+            Body::SqlError(state) => self.sql_error(*state, context, database, out),
+            Body::SqlTransaction(transaction) => {
+                self.transaction(*transaction, context, database, out);
+            }
+            Body::Redis(exchange) => self.redis(exchange, context, out),
+            Body::HttpBegan
+            | Body::SqlSession(_)
+            | Body::Connection(_)
+            | Body::Closed(_)
+            | Body::Evicted => {}
+        }
+    }
+
+    fn identify(&mut self, connection: &Connection, out: &mut dyn FnMut(Fact)) {
+        let service = self.services.service(connection, &mut self.symbols);
+        let peer = self.services.peer(connection, &mut self.symbols);
+        let Some(context) = self.connections.get(connection.key, out) else {
+            return;
+        };
+        if context.service != service {
+            // The gauges follow the connection to its better name.
+            context.leave(out);
+            context.service = service;
+            context.enter(out);
+        }
+        context.peer = peer;
+        context.vantage = connection.vantage;
+    }
+
+    fn closed(&mut self, key: ConnectionKey, reason: Reason, out: &mut dyn FnMut(Fact)) {
+        let Some(context) = self.connections.remove(key, out) else {
+            return;
+        };
+        let by = match reason {
+            Reason::ResetByPeer => "peer",
+            Reason::ResetByUs => "local",
+            _ => return,
+        };
+        let by = self.symbols.intern(by);
+        out(fact(
+            Metric::TcpConnectionsReset,
+            &[context.service, context.peer, by],
+            1.0,
+        ));
+    }
+
+    fn redis(&mut self, exchange: &redis::Exchange, context: Context, out: &mut dyn FnMut(Fact)) {
+        let service = context.service;
+        let command = self.symbols.intern(exchange.command);
+        if exchange.timed {
+            let seconds = exchange.ended.seconds_since(exchange.began);
+            out(fact(
+                Metric::RedisCommandDuration,
+                &[service, command],
+                seconds,
+            ));
+            out(fact(Metric::RedisCommandWait, &[service], exchange.waited));
+        }
+        let outcome = self.redis_outcome(exchange.outcome);
+        out(fact(
+            Metric::RedisCommands,
+            &[service, command, outcome],
+            1.0,
+        ));
+        for (result, count) in [("hit", exchange.hits), ("miss", exchange.misses)] {
+            if count > 0 {
+                let result = self.symbols.intern(result);
+                out(fact(
+                    Metric::RedisLookups,
+                    &[service, result],
+                    f64::from(count),
+                ));
+            }
+        }
+    }
+
+    fn redis_outcome(&mut self, outcome: redis::Outcome) -> Symbol {
+        let word = match outcome {
+            redis::Outcome::Ok => return self.symbols.intern("ok"),
+            redis::Outcome::Queued => return self.symbols.intern("queued"),
+            redis::Outcome::Unknown => return Symbol::UNKNOWN,
+            redis::Outcome::Error(word) => word,
+        };
+        if let Some(symbol) = self.redis_errors.get(&word) {
+            return *symbol;
+        }
+        let text = std::str::from_utf8(&word)
+            .unwrap_or_default()
+            .trim_end_matches('\0');
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        if text.is_empty() || !plain || self.redis_errors.len() >= REDIS_ERROR_LIMIT {
+            return Symbol::OTHER;
+        }
+        let symbol = self.symbols.intern(text);
+        self.redis_errors.insert(word, symbol);
+        symbol
+    }
+}
+
+fn fact(metric: Metric, labels: &[Symbol], value: f64) -> Fact {
+    Fact {
+        metric,
+        labels: labels.into(),
+        value,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! SQL executions become facts, and prove shops.
+#![forbid(unsafe_code)]
+
+use super::Interpreter;
+use super::connections::Context;
+use super::fact;
+use super::plan::Reads;
+use super::shops::{Shops, id_of};
+use crate::correlate::postgres::{Execution, Outcome, SqlState, Transaction, Value};
+use crate::export::{Fact, Metric, Symbol, Symbols};
+use crate::time::Timestamp;
+
+/// Tags of statements that write.
+const WRITES: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "MERGE"];
+
+impl Interpreter {
+    pub(super) fn execution(
+        &mut self,
+        execution: &Execution,
+        context: Context,
+        database: Symbol,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        let service = context.service;
+        let named = self.namer.name(execution, &mut self.symbols);
+        let labels = [service, database, named.query, named.operation];
+        out(fact(
+            Metric::DatabaseQueryDuration,
+            &labels,
+            execution.seconds,
+        ));
+        out(fact(
+            Metric::DatabaseQueryWait,
+            &[service, database],
+            execution.waited,
+        ));
+        if let Some(rows) = execution.rows.filter(|rows| *rows > 0) {
+            #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 rows it may round")]
+            out(fact(Metric::DatabaseRows, &labels, rows as f64));
+        }
+        if let Some(reads) = named.reads
+            && let Some(shop) = shop(execution, reads, &mut self.shops, &mut self.symbols)
+        {
+            out(fact(
+                Metric::DatabaseShopQueryDuration,
+                &[shop, service],
+                execution.seconds,
+            ));
+        }
+        if let Outcome::Failed(state) = execution.outcome {
+            self.sql_error(state, context, database, out);
+        }
+    }
+
+    pub(super) fn sql_error(
+        &mut self,
+        state: SqlState,
+        context: Context,
+        database: Symbol,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        let state = match std::str::from_utf8(&state.0) {
+            Ok(text) if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                self.sql_states.learn(text, &mut self.symbols)
+            }
+            _ => Symbol::OTHER,
+        };
+        out(fact(
+            Metric::DatabaseErrors,
+            &[context.service, database, state],
+            1.0,
+        ));
+    }
+
+    pub(super) fn transaction(
+        &mut self,
+        transaction: Transaction,
+        context: Context,
+        database: Symbol,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        let outcome = self.symbols.intern(transaction.label());
+        out(fact(
+            Metric::DatabaseTransactions,
+            &[context.service, database, outcome],
+            1.0,
+        ));
+    }
+}
+
+/// The one shop an execution names, `unknown` for one that nothing proves; `None` where it names
+/// none or several. What its rows and its tag prove is learnt.
+fn shop(
+    execution: &Execution,
+    reads: &Reads,
+    shops: &mut Shops,
+    symbols: &mut Symbols,
+) -> Option<Symbol> {
+    let at = execution.ended;
+    let parameter =
+        |index: Option<usize>| -> Option<&Value> { execution.parameters.get(index?)?.as_ref() };
+    let asked = parameter(reads.shop).and_then(id_of);
+    if let Some(id) = asked
+        && execution.outcome == Outcome::Completed
+        && execution.rows.is_some_and(|rows| rows > 0)
+        && WRITES.contains(&execution.tag.as_str())
+    {
+        shops.prove(id, at, symbols);
+    }
+    let returned = returned(execution, reads, shops, symbols, at);
+    if let Returned::One(id) = returned
+        && execution.rows == Some(1)
+    {
+        let subdomain = parameter(reads.subdomain).or_else(|| {
+            let column = |(index, value)| (index >= reads.shop_columns).then_some(value);
+            execution
+                .columns
+                .iter()
+                .find_map(|(index, value)| column((*index, value)))
+        });
+        if let Some(subdomain) = subdomain.and_then(|value| value.bytes.as_deref()) {
+            shops.learn(subdomain, id, at);
+        }
+    }
+    let id = match (asked, returned) {
+        (Some(id), _) | (None, Returned::One(id)) => id,
+        (None, Returned::None | Returned::Several) => return None,
+    };
+    Some(shops.proven(id, at).unwrap_or(Symbol::UNKNOWN))
+}
+
+/// The shops that an execution's rows name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Returned {
+    None,
+    One(i64),
+    Several,
+}
+
+fn returned(
+    execution: &Execution,
+    reads: &Reads,
+    shops: &mut Shops,
+    symbols: &mut Symbols,
+    at: Timestamp,
+) -> Returned {
+    let mut returned = Returned::None;
+    let columns = execution.columns.iter();
+    for (_, value) in columns.filter(|(index, _)| *index < reads.shop_columns) {
+        let Some(id) = id_of(value) else { continue };
+        returned = match returned {
+            Returned::One(one) if one == id => continue,
+            Returned::None => Returned::One(id),
+            _ => Returned::Several,
+        };
+        shops.prove(id, at, symbols);
+    }
+    returned
+}

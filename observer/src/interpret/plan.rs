@@ -1,0 +1,226 @@
+//! Rules made ready for use, and what earlier stages must keep for them.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::routes::Routes;
+use super::rules::{Rules, RulesError};
+use super::sql::pgx;
+use super::sql::text::{self, Columns, Facts};
+use crate::correlate::http::Wants;
+use crate::correlate::postgres::{Interest, Statement, Wanted};
+
+/// Which of a statement's values name a shop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// What [`crate::correlate`] is asked to keep.
+    pub wanted: Arc<Wanted>,
+    /// Index of the shop's number among the wanted parameters.
+    pub shop: Option<usize>,
+    /// Index of the subdomain among the wanted parameters.
+    pub subdomain: Option<usize>,
+    /// So many of the wanted columns, from the first, hold a shop's number; the others a subdomain.
+    pub shop_columns: u16,
+}
+
+/// A statement of the rules.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its operation.
+    pub operation: String,
+    /// Its values that name a shop, for when its text is not known.
+    pub reads: Arc<Reads>,
+    shop: Option<u16>,
+    subdomain: Option<u16>,
+}
+
+/// Rules made ready for use.
+#[derive(Debug)]
+pub struct Plan {
+    /// The routes.
+    pub routes: Routes,
+    shop_columns: Vec<String>,
+    subdomain_columns: Vec<String>,
+    /// For statements none of whose parameters name a shop.
+    columns_only: Arc<Reads>,
+    named: Vec<Named>,
+    by_name: HashMap<String, usize, foldhash::fast::RandomState>,
+    by_hash: HashMap<pgx::Hash, usize, foldhash::fast::RandomState>,
+}
+
+impl Plan {
+    /// Checks rules and makes them ready.
+    ///
+    /// # Errors
+    /// [`RulesError::Invalid`] for rules that name something unknown.
+    pub fn new(rules: &Rules) -> Result<Arc<Self>, RulesError> {
+        let problems = rules.problems();
+        if !problems.is_empty() {
+            return Err(RulesError::Invalid(problems));
+        }
+        let mut plan = Self {
+            routes: Routes::new(&rules.http),
+            shop_columns: rules.sql.shop_columns.clone(),
+            subdomain_columns: rules.sql.subdomain_columns.clone(),
+            columns_only: Arc::default(),
+            named: Vec::new(),
+            by_name: HashMap::default(),
+            by_hash: HashMap::default(),
+        };
+        plan.columns_only = Arc::new(plan.make_reads(None, None));
+        for (name, statement) in &rules.sql.statements {
+            let statement = &statement.value;
+            let number = plan.named.len();
+            plan.by_name.insert(name.clone(), number);
+            if let Some(hash) = statement.pgx.as_deref().and_then(pgx::Hash::parse) {
+                plan.by_hash.insert(hash, number);
+            }
+            plan.named.push(Named {
+                name: name.clone(),
+                operation: statement.operation.clone(),
+                reads: plan.reads(statement.shop, statement.subdomain),
+                shop: statement.shop,
+                subdomain: statement.subdomain,
+            });
+        }
+        Ok(Arc::new(plan))
+    }
+
+    /// The statement whose pgx name has this hash.
+    #[must_use]
+    pub fn by_hash(&self, hash: pgx::Hash) -> Option<&Named> {
+        self.named.get(*self.by_hash.get(&hash)?)
+    }
+
+    /// The values of a text that name a shop, as [`text::read`] found them: where the text tells,
+    /// it is right; the rules know it as it was in one release.
+    #[must_use]
+    pub fn reads_of(&self, facts: &Facts, name: Option<&str>) -> Arc<Reads> {
+        let named = name
+            .and_then(|name| self.by_name.get(name))
+            .and_then(|number| self.named.get(*number));
+        self.reads(
+            facts.shop.or_else(|| named?.shop),
+            facts.subdomain.or_else(|| named?.subdomain),
+        )
+    }
+
+    /// The columns the rules look for.
+    #[must_use]
+    pub fn columns(&self) -> Columns<'_> {
+        Columns {
+            shop: &self.shop_columns,
+            subdomain: &self.subdomain_columns,
+        }
+    }
+
+    fn reads(&self, shop: Option<u16>, subdomain: Option<u16>) -> Arc<Reads> {
+        if shop.is_none() && subdomain.is_none() {
+            return Arc::clone(&self.columns_only);
+        }
+        Arc::new(self.make_reads(shop, subdomain))
+    }
+
+    fn make_reads(&self, shop: Option<u16>, subdomain: Option<u16>) -> Reads {
+        let columns = self.shop_columns.iter().chain(&self.subdomain_columns);
+        Reads {
+            wanted: Arc::new(Wanted {
+                parameters: shop.into_iter().chain(subdomain).collect(),
+                columns: columns.cloned().collect(),
+            }),
+            shop: shop.map(|_| 0),
+            subdomain: subdomain.map(|_| usize::from(shop.is_some())),
+            shop_columns: u16::try_from(self.shop_columns.len()).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// What the rules need of earlier stages; cheap to clone, one for each worker.
+#[derive(Clone, Debug)]
+pub struct Needs(pub Arc<Plan>);
+
+impl Wants for Needs {
+    fn bodies(&self, method: &str, path: &str) -> (bool, bool) {
+        self.0.routes.bodies(method, path)
+    }
+}
+
+impl Interest for Needs {
+    fn wanted(&self, statement: &Statement) -> Arc<Wanted> {
+        let text = &statement.text;
+        // Without parameters there is nothing to find in the text.
+        let reads = if memchr::memchr(b'$', text.as_bytes()).is_none() {
+            Arc::clone(&self.0.columns_only)
+        } else {
+            let facts = text::read(text, self.0.columns());
+            self.0.reads_of(&facts, text::name(text))
+        };
+        Arc::clone(&reads.wanted)
+    }
+
+    fn wanted_by_name(&self, name: &str) -> Option<Arc<Wanted>> {
+        let named = self.0.by_hash(pgx::Hash::of_name(name)?)?;
+        Some(Arc::clone(&named.reads.wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::Rules;
+    use super::{Needs, Plan};
+    use crate::correlate::http::Wants as _;
+    use crate::correlate::postgres::{Interest as _, Statement};
+
+    #[test]
+    fn a_text_is_asked_for_its_own_parameters_and_for_the_rules_where_it_does_not_tell() {
+        let needs = Needs(Plan::new(&Rules::naytife().unwrap()).unwrap());
+        for (text, parameters) in [
+            (
+                "-- name: GetOrder :one\nSELECT * FROM orders WHERE order_id = $1 AND shop_id = $2",
+                vec![2],
+            ),
+            (
+                "-- name: GetOrder :one\nSELECT * FROM orders WHERE shop_id = $1 AND order_id = $2",
+                vec![1],
+            ),
+            (
+                "-- name: BatchUpsertProductAttributeValues :batchmany\nINSERT INTO x SELECT unnest($1)",
+                vec![5],
+            ),
+            (
+                "-- name: GetShopIDBySubDomain :one\nSELECT shop_id FROM shops WHERE subdomain = $1",
+                vec![1],
+            ),
+            (
+                "-- name: CountOrders :one\nSELECT count(*) FROM orders",
+                vec![],
+            ),
+            ("SELECT 1", vec![]),
+        ] {
+            let statement = Statement {
+                id: 1,
+                text: text.into(),
+                cut: false,
+            };
+            let wanted = needs.wanted(&statement);
+            assert_eq!(wanted.parameters, parameters, "{text}");
+            assert_eq!(wanted.columns, ["shop_id", "subdomain"]);
+        }
+        let by_name = |name| {
+            needs
+                .wanted_by_name(name)
+                .map(|wanted| wanted.parameters.clone())
+        };
+        assert_eq!(
+            by_name("stmtcache_cf9216af7e7f7a05b65307575ed0a75881e22154efea3f4b"),
+            Some(vec![14])
+        );
+        assert_eq!(by_name("stmtcache_00"), None);
+        assert_eq!(by_name("PGBOUNCER_3"), None);
+        assert_eq!(needs.bodies("POST", "/query"), (true, true));
+    }
+}
