@@ -1,12 +1,32 @@
 //! Facts become bounded series, and an HTTP server shows them.
+//!
+//! ```text
+//!   interpret ── Fact ──▶ Recorder ──▶ series ◀── Scrape ◀── /metrics
+//!                (one thread writes)   (atomics)   Agent ─┘  (the server reads)
+//! ```
+//!
+//! Everything that knows the `prometheus` crate or the text format is in here.
 #![forbid(unsafe_code)]
 
 use smallvec::SmallVec;
 
+pub mod agent;
+pub mod balance;
 pub mod catalog;
+pub mod document;
+pub mod encode;
+pub mod http;
+pub mod limits;
+pub mod recorder;
+pub mod registry;
+mod series;
 pub mod symbols;
 
+pub use agent::{Agent, Observed};
 pub use catalog::Metric;
+pub use limits::Limits;
+pub use recorder::Recorder;
+pub use registry::Registry;
 pub use symbols::{Symbol, Symbols};
 
 /// One observation: what [`crate::interpret`] says of the platform.
@@ -20,3 +40,6 @@ pub struct Fact {
     /// counts, the new value for a gauge that is set.
     pub value: f64,
 }
+
+#[cfg(test)]
+mod tests;

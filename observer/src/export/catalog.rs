@@ -16,9 +16,9 @@ pub enum Kind {
 
 /// A row of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
+pub struct Row<M: 'static = Metric> {
     /// Its identifier.
-    pub metric: Metric,
+    pub metric: M,
     /// Its name on `/metrics`.
     pub name: &'static str,
     /// What it is to Prometheus.
@@ -29,6 +29,55 @@ pub struct Row {
     pub help: &'static str,
     /// Where on the wire it comes from; for the documentation.
     pub source: &'static str,
+}
+
+/// Labels a metric may have.
+pub const LABEL_LIMIT: usize = 6;
+
+impl Kind {
+    /// As `# TYPE` says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge | Self::Level => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+
+    /// Exposed lines of one label set: a histogram has one per bound, one for `+Inf`, the sum and
+    /// the count.
+    #[must_use]
+    pub const fn lines(self) -> usize {
+        match self {
+            Self::Counter | Self::Gauge | Self::Level => 1,
+            Self::Histogram(bounds) => bounds.len() + 3,
+        }
+    }
+}
+
+impl Metric {
+    /// Its row.
+    #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "one macro writes the enum and the table, row for row"
+    )]
+    pub const fn row(self) -> &'static Row {
+        &CATALOG[self as usize]
+    }
+}
+
+impl AgentMetric {
+    /// Its row.
+    #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "one macro writes the enum and the table, row for row"
+    )]
+    pub const fn row(self) -> &'static Row<Self> {
+        &AGENT[self as usize]
+    }
 }
 
 /// The plan's buckets for request durations, refined where the platform's targets lie; seconds.
@@ -58,20 +107,26 @@ pub const ROUND_TRIP_SECONDS: &[f64] = &[
 ];
 
 macro_rules! catalog {
-    ($($metric:ident, $name:literal, $kind:expr, [$($label:literal),*], $help:literal, $source:literal;)*) => {
-        /// Identifies a metric.
+    ($(#[$enum_meta:meta])* $enum:ident; $(#[$table_meta:meta])* $table:ident;
+     $($metric:ident, $name:literal, $kind:expr, [$($label:literal),*], $help:literal, $source:literal;)*) => {
+        $(#[$enum_meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Metric { $(#[doc = $help] $metric,)* }
+        pub enum $enum { $(#[doc = $help] $metric,)* }
 
-        /// Every metric the platform's traffic feeds.
-        pub const CATALOG: &[Row] = &[$(Row {
-            metric: Metric::$metric, name: $name, kind: $kind, labels: &[$($label),*],
+        $(#[$table_meta])*
+        pub const $table: &[Row<$enum>] = &[$(Row {
+            metric: $enum::$metric, name: $name, kind: $kind, labels: &[$($label),*],
             help: $help, source: $source,
         },)*];
     };
 }
 
 catalog! {
+    /// Identifies a metric of the platform.
+    Metric;
+    /// Every metric the platform's traffic feeds.
+    CATALOG;
+
     HttpRequestDuration, "naytife_http_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["method", "endpoint", "status_code", "shop_id", "service"],
         "Duration of HTTP requests, taken at the server's end.", "HTTP/1";
     HttpRequestWait, "naytife_http_request_wait_seconds", Kind::Histogram(REQUEST_SECONDS), ["service"],
@@ -124,4 +179,58 @@ catalog! {
         "Segments sent more than once.", "TCP";
     TcpRoundTrip, "naytife_tcp_round_trip_seconds", Kind::Histogram(ROUND_TRIP_SECONDS), ["service", "peer"],
         "Smoothed round-trip time, sampled at most once a second and connection.", "TCP";
+}
+
+catalog! {
+    /// Identifies a metric of the agent's own.
+    AgentMetric;
+    /// What the agent says of itself.
+    AGENT;
+
+    BuildInfo, "observer_build_info", Kind::Level, ["version", "layout"],
+        "Always 1; the agent's version and the version of its record layout.", "build";
+    StartTime, "observer_start_time_seconds", Kind::Level, [],
+        "When the agent started, in Unix time; what happened before it was not seen.", "CLOCK_REALTIME";
+    ProbeAttached, "observer_probe_attached", Kind::Level, ["probe", "required", "reason"],
+        "1 where the probe is attached; else 0, and the reason says why.", "capture";
+    Records, "observer_records_total", Kind::Counter, ["stage"],
+        "What each stage took: the kernel's records submitted, then records, events, messages, exchanges and facts.", "every stage";
+    KernelEvents, "observer_kernel_events_total", Kind::Counter, ["event"],
+        "What the kernel programs counted that is not bytes; records lost are among them.", "the programs' counters";
+    Bytes, "observer_bytes_total", Kind::Counter, ["outcome", "stage", "reason"],
+        "TCP payload bytes, each position of a direction once: seen = decoded + skipped + lost + observer_bytes_pending.", "the ledger";
+    BytesPending, "observer_bytes_pending", Kind::Level, [],
+        "TCP payload bytes seen and not yet decided: in the ring, or held by a stage; 0 once traffic stops.", "the ledger";
+    RingUsed, "observer_ring_used_bytes", Kind::Level, ["ring"],
+        "Unread bytes of a ring.", "the ring's positions";
+    RingSize, "observer_ring_size_bytes", Kind::Level, ["ring"],
+        "Size of a ring.", "configuration";
+    Lag, "observer_lag_seconds", Kind::Level, [],
+        "How far the newest fact is behind the kernel; 0 where nothing waits.", "record times";
+    ConnectionsTracked, "observer_connections_tracked", Kind::Level, [],
+        "Connections that have state in user space.", "reassembly";
+    SeriesLines, "observer_series_lines", Kind::Level, ["metric"],
+        "Exposed lines of a metric.", "the registry";
+    SeriesLinesLimit, "observer_series_lines_limit", Kind::Level, ["metric"],
+        "Exposed lines a metric may have; the total's is under the metric _total.", "configuration";
+    SeriesOverflow, "observer_series_overflow_total", Kind::Counter, ["metric"],
+        "Measurements that were counted under _other because the metric's room was used up.", "the registry";
+    SeriesRemoved, "observer_series_removed_total", Kind::Counter, ["metric"],
+        "Series that were removed because their workload is gone.", "the registry";
+    LabelValues, "observer_label_values", Kind::Level, [],
+        "Distinct label values that are stored.", "the symbol table";
+    LabelValuesRefused, "observer_label_values_refused_total", Kind::Counter, [],
+        "Label values that became _other because the symbol table was full or the value too long.", "the symbol table";
+    GaugeLearnt, "observer_learnt_timestamp_seconds", Kind::Level, ["metric"],
+        "When a gauge last learnt something from the wire, in Unix time.", "the registry";
+    MapMemory, "observer_map_memory_bytes", Kind::Level, ["map"],
+        "Kernel memory of a map of the programs, at its bound.", "capture";
+    ProcessMemory, "observer_process_resident_memory_bytes", Kind::Level, [],
+        "Resident memory of the agent; the kernel counts a ring's mapping twice.", "/proc/self/statm";
+    ProcessCpu, "observer_process_cpu_seconds_total", Kind::Counter, ["mode"],
+        "Processor time of the agent.", "getrusage";
+    Scrapes, "observer_scrapes_total", Kind::Counter, ["outcome"],
+        "Scrapes that were served, refused because too many ran, or cut off because the client was too slow.", "the HTTP server";
+    Errors, "observer_errors_total", Kind::Counter, ["stage", "kind"],
+        "Trouble the agent recovered from.", "every stage";
 }

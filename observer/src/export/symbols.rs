@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+/// Bytes a label value may have; a longer one is [`Symbol::OTHER`].
+pub const VALUE_LIMIT: usize = 256;
+
 /// A label value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
@@ -16,9 +19,20 @@ impl Symbol {
     pub const OTHER: Self = Self(1);
     /// `unknown`: it applies and was not seen.
     pub const UNKNOWN: Self = Self(2);
+
+    /// Its number, for keys that pack several symbols.
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The symbol of a [`Self::number`].
+    pub(super) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
 }
 
-/// The table of label values, bounded: past the bound every new value is [`Symbol::OTHER`].
+/// The table of label values, bounded: past the bound every new value, and always every value
+/// longer than [`VALUE_LIMIT`], is [`Symbol::OTHER`].
 #[derive(Debug)]
 pub struct Symbols {
     values: Vec<Arc<str>>,
@@ -48,7 +62,7 @@ impl Symbols {
         if let Some(symbol) = self.index.get(value) {
             return *symbol;
         }
-        if self.values.len() >= self.limit {
+        if self.values.len() >= self.limit || value.len() > VALUE_LIMIT {
             self.refused += 1;
             return Symbol::OTHER;
         }
@@ -69,9 +83,45 @@ impl Symbols {
             .map_or("_other", |value| value)
     }
 
-    /// How often a value was refused for the bound.
+    /// How many values are stored.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        self.values.len()
+    }
+
+    /// How often a value was refused for a bound.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_has_one_symbol() {
+        let mut symbols = Symbols::new(10);
+        let get = symbols.intern("GET");
+        assert_eq!(symbols.intern("GET"), get);
+        assert_eq!(symbols.value(get), "GET");
+        assert_eq!(symbols.value(Symbol::EMPTY), "");
+        assert_eq!(symbols.intern("_other"), Symbol::OTHER);
+        assert_eq!(symbols.intern("unknown"), Symbol::UNKNOWN);
+    }
+
+    #[test]
+    fn past_a_bound_a_new_value_is_other_and_counted() {
+        let mut symbols = Symbols::new(4);
+        let known = symbols.intern("known");
+        assert_eq!(symbols.intern("one too many"), Symbol::OTHER);
+        assert_eq!(symbols.intern("known"), known);
+        assert_eq!(symbols.refused(), 1);
+
+        let mut symbols = Symbols::new(10);
+        assert_eq!(symbols.intern(&"x".repeat(VALUE_LIMIT + 1)), Symbol::OTHER);
+        assert_ne!(symbols.intern(&"x".repeat(VALUE_LIMIT)), Symbol::OTHER);
+        assert_eq!(symbols.refused(), 1);
     }
 }

@@ -1,0 +1,147 @@
+//! Values as an environment variable and a line of YAML write them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::log::Format;
+
+/// A value of one key.
+pub(super) trait Scalar: Sized {
+    /// From an environment variable.
+    fn read(text: &str) -> Result<Self, String>;
+    /// As YAML on one line.
+    fn show(&self) -> String;
+}
+
+macro_rules! plain {
+    ($($type:ty, $what:literal;)*) => {$(
+        impl Scalar for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("\"{text}\" is not {}", $what))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+plain! {
+    bool, "true or false";
+    u32, "a whole number below 2^32";
+    usize, "a whole number";
+    SocketAddr, "an address and a port such as 127.0.0.1:9464";
+}
+
+impl Scalar for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Scalar for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        // The same parser as the file's.
+        let quoted = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+        humantime_serde::deserialize(quoted)
+            .map_err(|_| format!("\"{text}\" is not a duration such as 5m or 10ms"))
+    }
+
+    fn show(&self) -> String {
+        humantime_serde::re::humantime::format_duration(*self).to_string()
+    }
+}
+
+impl Scalar for Option<PathBuf> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+
+    fn show(&self) -> String {
+        self.as_deref()
+            .map_or_else(|| "null".into(), |path| quoted(&path.to_string_lossy()))
+    }
+}
+
+impl Scalar for Vec<PathBuf> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(parts(text).map(PathBuf::from).collect())
+    }
+
+    fn show(&self) -> String {
+        let paths: Vec<String> = self
+            .iter()
+            .map(|path| quoted(&path.to_string_lossy()))
+            .collect();
+        format!("[{}]", paths.join(", "))
+    }
+}
+
+impl Scalar for BTreeMap<String, usize> {
+    fn read(text: &str) -> Result<Self, String> {
+        parts(text)
+            .map(|part| {
+                let (name, number) = part
+                    .split_once('=')
+                    .ok_or_else(|| format!("\"{part}\" is not name=number"))?;
+                Ok((name.trim().to_owned(), usize::read(number.trim())?))
+            })
+            .collect()
+    }
+
+    fn show(&self) -> String {
+        let entries: Vec<String> = self
+            .iter()
+            .map(|(name, number)| format!("{}: {number}", quoted(name)))
+            .collect();
+        format!("{{{}}}", entries.join(", "))
+    }
+}
+
+impl Scalar for Format {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("\"{text}\" is neither text nor json")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Text => "text".into(),
+            Self::Json => "json".into(),
+        }
+    }
+}
+
+/// What stands between commas.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+/// Plain where YAML reads it as the same string, else in double quotes, which JSON shares.
+fn quoted(text: &str) -> String {
+    let plain = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+        );
+    if plain {
+        text.to_owned()
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
+}

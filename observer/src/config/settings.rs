@@ -1,0 +1,139 @@
+//! Every key, in one table: the environment, `observer config show` and tests come from it.
+
+use std::fmt::Write as _;
+
+use super::scalar::Scalar;
+use super::{Config, ConfigError, suggest};
+
+/// A row of [`SETTINGS`].
+#[derive(Debug)]
+pub struct Setting {
+    /// Its place in the file, sections separated by dots.
+    pub key: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+    show: fn(&Config) -> String,
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        let key = self.key.replace('.', "_").to_ascii_uppercase();
+        format!("{PREFIX}{key}")
+    }
+}
+
+const PREFIX: &str = "OBSERVER_";
+
+macro_rules! settings {
+    ($($key:literal, $($field:ident).+, $help:literal;)*) => {
+        /// Every key of the configuration, in the order in which a file would have them.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            key: $key,
+            help: $help,
+            set: |config, text| {
+                config.$($field).+ = Scalar::read(text)?;
+                Ok(())
+            },
+            show: |config| config.$($field).+.show(),
+        },)*];
+    };
+}
+
+settings! {
+    "listen", listen, "Where /metrics, /healthz and /readyz are served.";
+    "cgroups", cgroups, "Cgroup v2 paths to observe, absolute or relative to the mount; none means everything but the agent.";
+    "rules", rules, "File with routes, shops and statements; without it the rules built in.";
+    "trust_path_ids", trust_path_ids, "Believe a shop id in a path where no SQL is observed that could confirm it.";
+    "capture.rings", capture.rings, "Rings in use, 1 to 8; both directions of a connection share one.";
+    "capture.ring_bytes", capture.ring_bytes, "Bytes of each ring, a power of two.";
+    "capture.wake", capture.wake, "Unread bytes of a ring past which the agent is woken rather than left to poll.";
+    "capture.budgets.undecided", capture.budgets.undecided, "Payload bytes copied per turn and direction of a connection not recognised yet.";
+    "capture.budgets.http1", capture.budgets.http1, "The same of HTTP/1.";
+    "capture.budgets.postgres", capture.budgets.postgres, "The same of PostgreSQL.";
+    "capture.budgets.redis", capture.budgets.redis, "The same of Redis.";
+    "capture.tail", capture.tail, "Bytes copied from a segment's end once the budget of the turn is spent.";
+    "capture.attempts", capture.attempts, "Turns after which an unrecognised connection is given up.";
+    "capture.sockets", capture.sockets, "Sockets that may have state in the kernel at a time.";
+    "capture.poll_busy", capture.poll_busy, "How long to sleep between two looks at the rings while there was something.";
+    "capture.poll_idle", capture.poll_idle, "How long to sleep at most, while there was nothing.";
+    "reassembly.connections", reassembly.connections, "Connections with state in user space; the idlest is forgotten for a new one.";
+    "reassembly.held_per_direction", reassembly.held_per_direction, "Bytes one direction may hold back for bytes before them.";
+    "reassembly.held", reassembly.held, "Bytes all directions may hold back together.";
+    "limits.lines", limits.lines, "Exposed lines of all metrics of the platform together.";
+    "limits.lines_per_metric", limits.lines_per_metric, "Exposed lines of one metric.";
+    "limits.metrics", limits.metrics, "Exposed lines of single metrics, by name.";
+    "limits.label_values", limits.label_values, "Distinct label values, at most 256 bytes each.";
+    "limits.stale", limits.stale, "How long series of a workload that is gone stay.";
+    "log.level", log.level, "error, warn, info, debug or trace, or directives such as observer::capture=debug.";
+    "log.format", log.format, "text or json, one line each, to standard error.";
+}
+
+/// Applies the environment. Variables with our prefix that are no key are left alone, since
+/// Kubernetes makes such ones for a Service named like us; one that is nearly a key is an error.
+pub(super) fn apply(
+    config: &mut Config,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(), ConfigError> {
+    let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    for (variable, value) in environment {
+        if !variable.starts_with(PREFIX) || variable == "OBSERVER_CONFIG" {
+            continue;
+        }
+        let row = SETTINGS
+            .iter()
+            .zip(&known)
+            .find(|(_, known)| **known == variable);
+        let message = match row {
+            Some((setting, _)) => (setting.set)(config, &value).err(),
+            None => near(&variable, &known),
+        };
+        if let Some(message) = message {
+            return Err(ConfigError::Variable { variable, message });
+        }
+    }
+    Ok(())
+}
+
+fn near(variable: &str, known: &[String]) -> Option<String> {
+    let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+    let near = suggest::nearest(variable.strip_prefix(PREFIX)?, known)?;
+    Some(format!(
+        "there is no such setting, did you mean {PREFIX}{near}?"
+    ))
+}
+
+/// The configuration as a file that would give it, with every key explained.
+#[must_use]
+pub fn show(config: &Config) -> String {
+    let mut text = String::new();
+    let mut open: Vec<&str> = Vec::new();
+    for setting in SETTINGS {
+        let mut sections: Vec<&str> = setting.key.split('.').collect();
+        let Some(name) = sections.pop() else { continue };
+        let same = open
+            .iter()
+            .zip(&sections)
+            .take_while(|(open, section)| open == section)
+            .count();
+        for (depth, section) in sections.iter().enumerate().skip(same) {
+            line(&mut text, depth, format_args!("{section}:"));
+        }
+        let depth = sections.len();
+        line(&mut text, depth, format_args!("# {}", setting.help));
+        line(
+            &mut text,
+            depth,
+            format_args!("{name}: {}", (setting.show)(config)),
+        );
+        open = sections;
+    }
+    text
+}
+
+fn line(text: &mut String, depth: usize, line: std::fmt::Arguments<'_>) {
+    let written = writeln!(text, "{:1$}{line}", "", 2 * depth);
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+}

@@ -1,0 +1,323 @@
+//! What the agent says of itself, read at the moment of a scrape.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use observer_ebpf::{COUNTERS, Counter, Outcome, Version};
+
+use super::balance::Balance;
+use super::catalog::{AGENT, AgentMetric, Kind};
+use super::encode::{Text, render_labels};
+use super::registry::{Refusal, Registry};
+use super::symbols::VALUE_LIMIT;
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::time::Timestamp;
+
+/// The running pipeline, as a scrape sees it. No method may wait for the data path.
+pub trait Observed: Send + Sync {
+    /// Whether every required program is attached; else one sentence that says why not.
+    ///
+    /// # Errors
+    /// The sentence.
+    fn ready(&self) -> Result<(), String>;
+    /// The ledger of each worker.
+    fn ledgers(&self) -> Vec<Arc<Ledger>>;
+    /// A counter of the kernel's, summed over all processors, as of now: the order in which they
+    /// are asked for keeps the ledger closed, so nothing may be read ahead or kept.
+    fn kernel_counter(&self, counter: Counter) -> u64;
+    /// Everything else.
+    fn statistics(&self) -> Statistics;
+}
+
+/// What a pipeline says of itself besides its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// Every probe of the table.
+    pub probes: Vec<Probe>,
+    /// Stage, and how many records, events, messages or exchanges it took. The kernel's and the
+    /// export's are known already. Rows of one stage add up.
+    pub records: Vec<(&'static str, u64)>,
+    /// Stage, kind and number of what went wrong. Rows of one stage and kind add up.
+    pub errors: Vec<(&'static str, &'static str, u64)>,
+    /// Every ring.
+    pub rings: Vec<Ring>,
+    /// Every map of the programs, and the kernel memory it has at its bound, in bytes.
+    pub maps: Vec<(String, u64)>,
+    /// Seconds the newest fact is behind the kernel; 0 where nothing waits.
+    pub lag_seconds: f64,
+    /// Connections that have state.
+    pub connections: u64,
+}
+
+/// A row of the table of probes.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the agent refuses to run without it.
+    pub required: bool,
+    /// Why it is not attached, in a few words without anything that varies (a label value);
+    /// `None` where it is.
+    pub missing: Option<Cow<'static, str>>,
+}
+
+/// How full a ring is.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// Unread bytes.
+    pub used: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What became of scrapes.
+#[derive(Debug, Default)]
+pub(super) struct Scrapes {
+    pub(super) served: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) cut: AtomicU64,
+    /// Connections the kernel would not hand over.
+    pub(super) accept_errors: AtomicU64,
+}
+
+/// The agent: a pipeline once there is one, and what is known without.
+pub struct Agent {
+    observed: OnceLock<Arc<dyn Observed>>,
+    started: f64,
+    pub(super) scrapes: Scrapes,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let attached = self.observed.get().is_some();
+        f.debug_struct("Agent")
+            .field("observed", &attached)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            observed: OnceLock::new(),
+            started: clock::unix_seconds(),
+            scrapes: Scrapes::default(),
+        }
+    }
+}
+
+impl Agent {
+    /// The pipeline runs. The first one counts; an agent has one.
+    pub fn observe(&self, observed: Arc<dyn Observed>) {
+        if self.observed.set(observed).is_err() {
+            tracing::error!("a second pipeline was started and is not shown");
+        }
+    }
+
+    /// Whether every required program is attached.
+    ///
+    /// # Errors
+    /// One sentence that says why not.
+    pub fn ready(&self) -> Result<(), String> {
+        self.observed.get().map_or_else(
+            || Err("the kernel programs are not attached yet".into()),
+            |observed| observed.ready(),
+        )
+    }
+
+    /// Writes every metric of the agent's own, in the order of their names.
+    pub(super) fn write(&self, registry: &Registry, text: &mut Text) {
+        let mut samples = Samples::new();
+        self.write_identity(&mut samples);
+        write_process(&mut samples);
+        write_registry(&mut samples, registry);
+        if let Some(observed) = self.observed.get() {
+            write_observed(&mut samples, observed.as_ref());
+        }
+        samples.write(text);
+    }
+
+    fn write_identity(&self, samples: &mut Samples) {
+        let layout = Version::CURRENT.to_string();
+        let build = [env!("CARGO_PKG_VERSION"), layout.as_str()];
+        samples.put(AgentMetric::BuildInfo, &build, 1.0);
+        samples.put(AgentMetric::StartTime, &[], self.started);
+        let scrapes = [
+            ("served", &self.scrapes.served),
+            ("refused", &self.scrapes.refused),
+            ("cut", &self.scrapes.cut),
+        ];
+        for (outcome, count) in scrapes {
+            let count = count.load(Ordering::Relaxed);
+            samples.put(AgentMetric::Scrapes, &[outcome], float(count));
+        }
+        let errors = self.scrapes.accept_errors.load(Ordering::Relaxed);
+        samples.put(AgentMetric::Errors, &["http", "accept"], float(errors));
+    }
+}
+
+fn write_process(samples: &mut Samples) {
+    if let Ok(statm) = procfs::process::Process::myself().and_then(|process| process.statm()) {
+        let bytes = statm.resident.saturating_mul(procfs::page_size());
+        samples.put(AgentMetric::ProcessMemory, &[], float(bytes));
+    }
+    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+        let modes = [("user", usage.user_time()), ("system", usage.system_time())];
+        for (mode, time) in modes {
+            samples.put(AgentMetric::ProcessCpu, &[mode], seconds(time));
+        }
+    }
+}
+
+fn write_registry(samples: &mut Samples, registry: &Registry) {
+    for family in registry.families() {
+        let name = [family.row.name];
+        let number = |value: &AtomicU64| float(value.load(Ordering::Relaxed));
+        let lines = family.lines.load(Ordering::Relaxed);
+        samples.put(AgentMetric::SeriesLines, &name, float_of(lines));
+        let limit = float_of(family.lines_limit);
+        samples.put(AgentMetric::SeriesLinesLimit, &name, limit);
+        samples.put(AgentMetric::SeriesOverflow, &name, number(&family.overflow));
+        samples.put(AgentMetric::SeriesRemoved, &name, number(&family.removed));
+        let learnt = family.learnt.load(Ordering::Relaxed);
+        if matches!(family.row.kind, Kind::Gauge | Kind::Level) && learnt > 0 {
+            let when = clock::unix_seconds_of(Timestamp(learnt));
+            samples.put(AgentMetric::GaugeLearnt, &name, when);
+        }
+    }
+    let limit = float_of(registry.lines_limit);
+    samples.put(AgentMetric::SeriesLinesLimit, &["_total"], limit);
+    let statistics = &registry.statistics;
+    let facts = statistics.facts.load(Ordering::Relaxed);
+    samples.put(AgentMetric::Records, &["export"], float(facts));
+    let values = statistics.label_values.load(Ordering::Relaxed);
+    samples.put(AgentMetric::LabelValues, &[], float_of(values));
+    let refused = statistics.label_values_refused.load(Ordering::Relaxed);
+    samples.put(AgentMetric::LabelValuesRefused, &[], float(refused));
+    for refusal in Refusal::ALL {
+        let count = float(registry.refused(refusal));
+        samples.put(AgentMetric::Errors, &["export", refusal.label()], count);
+    }
+}
+
+fn write_observed(samples: &mut Samples, observed: &dyn Observed) {
+    let statistics = observed.statistics();
+    for probe in &statistics.probes {
+        let required = if probe.required { "true" } else { "false" };
+        let reason = probe.missing.as_deref().unwrap_or_default();
+        let attached = if probe.missing.is_none() { 1.0 } else { 0.0 };
+        let labels = [probe.name, required, reason];
+        samples.put(AgentMetric::ProbeAttached, &labels, attached);
+    }
+    for (stage, records) in &statistics.records {
+        samples.put(AgentMetric::Records, &[stage], float(*records));
+    }
+    for (stage, kind, errors) in &statistics.errors {
+        samples.put(AgentMetric::Errors, &[stage, kind], float(*errors));
+    }
+    for (number, ring) in statistics.rings.iter().enumerate() {
+        let number = number.to_string();
+        samples.put(AgentMetric::RingUsed, &[&number], float(ring.used));
+        samples.put(AgentMetric::RingSize, &[&number], float(ring.size));
+    }
+    for (map, bytes) in &statistics.maps {
+        samples.put(AgentMetric::MapMemory, &[map], float(*bytes));
+    }
+    samples.put(AgentMetric::Lag, &[], statistics.lag_seconds);
+    let connections = float(statistics.connections);
+    samples.put(AgentMetric::ConnectionsTracked, &[], connections);
+
+    for row in COUNTERS {
+        if row.outcome == Outcome::Count {
+            let count = float(observed.kernel_counter(row.counter));
+            samples.put(AgentMetric::KernelEvents, &[row.reason], count);
+            if row.counter == Counter::RecordsSubmitted {
+                samples.put(AgentMetric::Records, &["kernel"], count);
+            }
+        }
+    }
+    let balance = Balance::read(&observed.ledgers(), |counter| {
+        observed.kernel_counter(counter)
+    });
+    for (outcome, stage, reason, bytes) in balance.rows {
+        samples.put(AgentMetric::Bytes, &[outcome, stage, reason], float(bytes));
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 2^53, nine petabytes"
+    )]
+    samples.put(AgentMetric::BytesPending, &[], balance.pending as f64);
+}
+
+/// Samples by metric, in the table's order.
+struct Samples(Vec<Vec<(Box<str>, f64)>>);
+
+impl Samples {
+    fn new() -> Self {
+        Self(AGENT.iter().map(|_| Vec::new()).collect())
+    }
+
+    /// A label set that is there already adds up where it counts, and is replaced where it does
+    /// not: a scraper rejects a whole scrape for a line that stands twice.
+    fn put(&mut self, metric: AgentMetric, values: &[&str], value: f64) {
+        let row = metric.row();
+        debug_assert_eq!(row.labels.len(), values.len(), "{}", row.name);
+        let values = values.iter().map(|value| cut(value));
+        let labels = render_labels(row.labels.iter().copied().zip(values));
+        let Some(samples) = self.0.get_mut(metric as usize) else {
+            return;
+        };
+        match samples.iter_mut().find(|(known, _)| *known == labels) {
+            Some((_, sum)) if row.kind == Kind::Counter => *sum += value,
+            Some((_, level)) => *level = value,
+            None => samples.push((labels, value)),
+        }
+    }
+
+    fn write(&self, text: &mut Text) {
+        let mut rows: Vec<_> = AGENT.iter().zip(&self.0).collect();
+        rows.sort_by_key(|(row, _)| row.name);
+        for (row, samples) in rows {
+            if samples.is_empty() {
+                continue;
+            }
+            text.header(row);
+            for (labels, value) in samples {
+                text.sample(row.name, labels, *value);
+            }
+        }
+    }
+}
+
+fn cut(value: &str) -> &str {
+    let end = value.floor_char_boundary(VALUE_LIMIT);
+    value.get(..end).unwrap_or_default()
+}
+
+fn seconds(time: TimeVal) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 2^53, 300 million years"
+    )]
+    let whole = time.tv_sec() as f64;
+    #[expect(clippy::cast_precision_loss, reason = "below a million")]
+    let micros = time.tv_usec() as f64;
+    whole + micros / 1e6
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact below 2^53; a text exposition is read into the same type"
+)]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn float_of(count: usize) -> f64 {
+    float(count as u64)
+}
