@@ -224,7 +224,9 @@ proptest! {
     fn nothing_is_missing_when_no_record_is_lost(
         mut flights in proptest::collection::vec(flight(), 0..40)
     ) {
-        flights.iter_mut().for_each(|flight| flight.record_lost = false);
+        for flight in &mut flights {
+            flight.record_lost = false;
+        }
         let (seen, _, ledger) = receive(&flights, Limits::default());
         prop_assert_eq!(seen.next, SIZE);
         prop_assert!(!seen.missing.contains(&true));
@@ -238,7 +240,7 @@ proptest! {
         held_segments in 0..4_usize,
         held_bytes in 0..200_usize,
     ) {
-        let limits = Limits { held_segments, held_bytes, ..Limits::default() };
+        let limits = Limits { held_bytes, held_segments, ..Limits::default() };
         let (seen, _, ledger) = receive(&flights, limits);
         prop_assert_eq!(ledger.pending(), 0);
         prop_assert_eq!(
