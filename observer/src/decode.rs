@@ -54,6 +54,8 @@ pub enum Lost {
     TooLong,
     /// A switch to an opaque stream: everything behind it is not ours, for good.
     Upgraded,
+    /// TLS was agreed on inside the protocol: everything behind it is ciphertext, for good.
+    Tls,
 }
 
 /// What became of the bytes a decoder took: those neither named here nor [held](Decoder::held)

@@ -42,6 +42,8 @@ reasons! {
     SkippedBudget = "skipped", "decode", "budget";
     /// Seen on a connection joined in the middle of a message, before its next beginning.
     SkippedJoined = "skipped", "decode", "joined";
+    /// At positions that had come before: sent again to a listener, where the kernel cannot tell.
+    SkippedRepeated = "skipped", "reassemble", "repeated";
     /// The connection ended before enough came to tell its protocol.
     SkippedUndecided = "skipped", "decode", "undecided";
     /// Not copied because the turn's budget was spent, where a message may have begun.

@@ -13,6 +13,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod correlate;
 pub mod decode;

@@ -19,18 +19,20 @@ use std::time::Duration;
 
 use observer_ebpf::Verdict;
 
+use crate::capture::record::Record;
 use crate::correlate::Exchange;
 use crate::correlate::vantage::Vantages;
 use crate::ledger::Ledger;
 use crate::reassemble::{ConnectionKey, Limits};
 use crate::time::Timestamp;
 
-pub mod clock;
 pub mod conversation;
 pub mod merge;
 mod session;
 pub mod statistics;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 pub use conversation::Protocols;
@@ -43,19 +45,29 @@ pub const DRAIN: Duration = Duration::from_secs(1);
 
 /// Where records come from: the kernel's ring, or a recording.
 pub trait Source: Send {
-    /// Hands on the records that are there, in order, at most some ten thousand at a time; how
-    /// many.
-    fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> usize;
+    /// Hands on the records that are there, in order, at most some ten thousand at a time.
+    fn poll(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Polled;
 
-    /// Waits for more, at most that long.
-    fn wait(&mut self, timeout: Duration) {
-        std::thread::sleep(timeout);
+    /// Waits until it is worth looking again, at most some ten milliseconds.
+    fn wait(&mut self) {
+        std::thread::sleep(Duration::from_millis(1));
     }
 
     /// Whether no more will come.
     fn is_finished(&self) -> bool {
         false
     }
+}
+
+/// What a poll found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// Records.
+    pub records: u64,
+    /// Of them, those that are none of this version's layout.
+    pub malformed: u64,
+    /// Bytes they took in the ring: how full it had become.
+    pub bytes: u64,
 }
 
 /// Takes to the kernel what was decided about a connection.

@@ -19,6 +19,8 @@ mod early;
 mod properties;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use table::Table;
 
@@ -56,9 +58,8 @@ impl Default for Limits {
 /// What a [`Table`] met besides payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bytes of positions that had come before; the kernel counted them twice, we do not.
-    pub repeated_bytes: u64,
-    /// Bytes whose record was lost, as far as later records reveal them.
+    /// Bytes that passed without a record, as far as later records reveal them: lost in the ring,
+    /// or skipped by the kernel for a while.
     pub missing_bytes: u64,
     /// Connections forgotten to make room.
     pub evicted: u64,

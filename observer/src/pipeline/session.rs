@@ -19,7 +19,7 @@ use detecting::Detecting;
 mod data;
 mod detecting;
 #[cfg(test)]
-mod fake;
+pub(super) mod fake;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -228,7 +228,6 @@ impl Session {
         if self.asked == 0 || event.time.0.saturating_sub(self.asked) >= INTERVAL {
             self.asked = event.time.0.max(1);
             let verdict = Verdict {
-                protocol: event.protocol as u8,
                 tell: 1,
                 ..Verdict::default()
             };
@@ -236,10 +235,14 @@ impl Session {
         }
     }
 
-    /// This end is forgotten: the other one must not count on it.
+    /// This end is forgotten: the other one, which was silent for its sake, is to be seen again.
     fn release_other_end(&mut self, context: &Context<'_>) {
-        if let Some(other) = self.other_end() {
-            context.verdicts.set(other, Verdict::default());
+        if let (State::Spoken(spoken), Some(other)) = (&self.state, self.other_end()) {
+            let verdict = Verdict {
+                protocol: spoken.protocol as u8,
+                ..Verdict::default()
+            };
+            context.verdicts.set(other, verdict);
         }
         self.place = None;
     }

@@ -37,16 +37,16 @@ pub struct Statistics {
     pub exchanges: Number,
     /// Polls that found records.
     pub polls: Number,
+    /// Bytes the last poll found in the ring.
+    pub fill: Number,
     /// Nanoseconds from the newest record's time to when it was read.
     pub lag: Number,
     /// Connections in the table.
     pub connections: Number,
     /// Connections forgotten to make room.
     pub evicted: Number,
-    /// Payload bytes of records whose positions had come before: in the kernel's count of seen
-    /// bytes twice, in the ledger once.
-    pub repeated_bytes: Number,
-    /// Payload bytes whose record was lost, as far as later records reveal them.
+    /// Payload bytes that passed without a record, as far as later records reveal them: lost in
+    /// the ring, or skipped by the kernel for a while.
     pub missing_bytes: Number,
     /// Segments that joined the connection they had arrived before.
     pub early_joined: Number,
@@ -58,7 +58,6 @@ impl Statistics {
     pub(super) fn publish(&self, counts: Counts, connections: usize) {
         self.connections.set(connections as u64);
         self.evicted.set(counts.evicted);
-        self.repeated_bytes.set(counts.repeated_bytes);
         self.missing_bytes.set(counts.missing_bytes);
         self.early_joined.set(counts.early_joined);
         self.early_dropped.set(counts.early_dropped);

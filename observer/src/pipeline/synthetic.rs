@@ -17,7 +17,8 @@
 use observer_ebpf::{Direction, Flags, Header, Identity, Kind, Opener, Protocol, Reason};
 use zerocopy::IntoBytes as _;
 
-use super::Source;
+use super::{Polled, Source};
+use crate::capture::record::Record;
 use crate::decode::Side;
 use crate::decode::transcript::{Data, Step};
 
@@ -52,11 +53,10 @@ impl Recording {
     }
 
     /// Every record, in order.
-    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins
-            .zip(&self.ends)
-            .map(|(from, to)| self.bytes.get(from..*to).unwrap_or_default())
+        let records = begins.zip(&self.ends);
+        records.filter_map(|(from, to)| Record::parse(self.bytes.get(from..*to)?).ok())
     }
 
     /// A transcript as seen from one end of a connection, from its establishment to its end.
@@ -81,20 +81,22 @@ impl Recording {
 }
 
 impl Source for Recording {
-    fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> usize {
-        let ends = self.ends.get(self.read..).unwrap_or_default();
-        let mut from = self
-            .read
-            .checked_sub(1)
-            .and_then(|last| self.ends.get(last).copied())
-            .unwrap_or(0);
-        let count = ends.len().min(10_000);
-        for to in ends.iter().take(count) {
-            each(self.bytes.get(from..*to).unwrap_or_default());
+    fn poll(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Polled {
+        let (before, ends) = self.ends.split_at(self.read.min(self.ends.len()));
+        let begin = before.last().copied().unwrap_or(0);
+        let mut from = begin;
+        let mut polled = Polled::default();
+        for to in ends.iter().take(10_000) {
+            match Record::parse(self.bytes.get(from..*to).unwrap_or_default()) {
+                Ok(record) => each(&record),
+                Err(_) => polled.malformed += 1,
+            }
+            polled.records += 1;
             from = *to;
         }
-        self.read += count;
-        count
+        self.read += ends.len().min(10_000);
+        polled.bytes = (from - begin) as u64;
+        polled
     }
 
     fn is_finished(&self) -> bool {

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::conversation::Protocols;
 use super::session::{Context, Session};
-use super::{Books, DRAIN, Settings, Source, VerdictSink, clock};
+use super::{Books, DRAIN, Polled, Settings, Source, VerdictSink};
 use crate::capture::record::{Body, Record};
+use crate::clock;
 use crate::correlate::Exchange;
 use crate::correlate::vantage::Vantages;
 use crate::reassemble::Table;
 use crate::time::Timestamp;
 
-/// Bounds of the wait between two polls; it doubles while nothing comes.
-const WAIT: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(10)];
 /// Longest silence towards the interpreter, in nanoseconds: its clock goes on without traffic.
 const SILENCE: u64 = 100_000_000;
 
@@ -38,8 +37,6 @@ pub struct Worker {
     verdicts: Box<dyn VerdictSink>,
     out: Vec<Exchange>,
     newest: Timestamp,
-    records: u64,
-    malformed: u64,
     processes: u64,
 }
 
@@ -62,25 +59,18 @@ impl Worker {
             protocols,
             verdicts,
             newest: Timestamp::default(),
-            records: 0,
-            malformed: 0,
             processes: 0,
         }
     }
 
-    /// Takes a record as it lies in the ring.
-    pub fn record(&mut self, bytes: &[u8]) {
-        self.records += 1;
-        let Ok(record) = Record::parse(bytes) else {
-            self.malformed += 1;
-            return;
-        };
+    /// Takes a record.
+    pub fn record(&mut self, record: &Record<'_>) {
         if matches!(record.body, Body::Process(..)) {
             self.processes += 1;
         }
         self.newest = self.newest.max(Timestamp(record.header.time));
         let (table, mut context) = self.parts();
-        table.record(&record, &mut |session, event| {
+        table.record(record, &mut |session, event| {
             session.on(event, &mut context);
         });
     }
@@ -103,23 +93,22 @@ impl Worker {
     }
 
     /// A poll is over at that time: publishes what it met.
-    pub fn polled(&mut self, now: Timestamp) {
+    pub fn polled(&mut self, polled: Polled, now: Timestamp) {
         self.table.expire(now);
         let statistics = &self.books.statistics;
         statistics.publish(self.table.counts(), self.table.len());
-        if self.records > 0 {
+        statistics.fill.set(polled.bytes);
+        if polled.records > 0 {
             statistics.polls.add(1);
+            statistics.records.add(polled.records);
+            statistics.malformed.add(polled.malformed);
+            statistics
+                .processes
+                .add(std::mem::take(&mut self.processes));
             statistics.lag.set(now.0.saturating_sub(self.newest.0));
         } else {
             statistics.lag.set(0);
         }
-        statistics.records.add(std::mem::take(&mut self.records));
-        statistics
-            .malformed
-            .add(std::mem::take(&mut self.malformed));
-        statistics
-            .processes
-            .add(std::mem::take(&mut self.processes));
     }
 
     /// The agent stops: forgets every connection.
@@ -129,7 +118,7 @@ impl Worker {
         table.evict_all(now, &mut |session, event| {
             session.on(event, &mut context);
         });
-        self.polled(now);
+        self.polled(Polled::default(), now);
     }
 
     fn parts(&mut self) -> (&mut Table<Session>, Context<'_>) {
@@ -153,7 +142,6 @@ pub(super) fn run(
     queue: &SyncSender<Batch>,
     stop: &AtomicBool,
 ) {
-    let mut wait = WAIT[0];
     let mut sent = Timestamp::default();
     let mut deadline = None;
     let mut gone = false;
@@ -162,26 +150,24 @@ pub(super) fn run(
             deadline = Some(Instant::now() + DRAIN);
         }
         let before = clock::now();
-        let read = source.poll(&mut |bytes| {
-            worker.record(bytes);
+        let polled = source.poll(&mut |record| {
+            worker.record(record);
             if worker.is_full() && !gone {
                 gone = queue.send(worker.batch(None)).is_err();
             }
         });
-        worker.polled(clock::now());
+        worker.polled(polled, clock::now());
         let silent = before.0.saturating_sub(sent.0) >= SILENCE;
         if !worker.out.is_empty() || silent {
             sent = before;
-            let drained = (read == 0).then_some(before);
+            let drained = (polled.records == 0).then_some(before);
             gone |= queue.send(worker.batch(drained)).is_err();
         }
-        if read > 0 {
-            wait = WAIT[0];
-        } else if source.is_finished() || deadline.is_some() {
-            break;
-        } else {
-            source.wait(wait);
-            wait = (wait * 2).min(WAIT[1]);
+        if polled.records == 0 {
+            if source.is_finished() || deadline.is_some() {
+                break;
+            }
+            source.wait();
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;

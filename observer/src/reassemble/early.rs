@@ -68,7 +68,8 @@ impl Early {
             .iter()
             .any(|w| w.ends == new.ends && w.sequence == sequence && w.length >= length);
         if known {
-            counts.repeated_bytes += u64::from(length);
+            ledger.receive(u64::from(length));
+            ledger.settle(Fate::SkippedRepeated, u64::from(length));
             return;
         }
         self.bytes += bytes.len();

@@ -18,6 +18,16 @@ pub(super) struct Books<'a> {
     pub(super) counts: &'a mut Counts,
 }
 
+impl Books<'_> {
+    /// These bytes came before.
+    fn repeated(&self, bytes: u64) {
+        if bytes > 0 {
+            self.ledger.receive(bytes);
+            self.ledger.settle(Fate::SkippedRepeated, bytes);
+        }
+    }
+}
+
 /// Payload at its place: `head`, then bytes that were not captured, then `tail`.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
@@ -104,8 +114,10 @@ impl Held {
 /// One direction of a connection.
 pub(super) struct Stream {
     direction: Direction,
-    /// The first position not handed on; `None` before the first.
+    /// The first position not handed on; `None` where nothing is known.
     next: Option<u64>,
+    /// A segment has come, so that `next` is certain.
+    begun: bool,
     /// Where FIN said that the direction ends; taken once told.
     end: Option<u64>,
     /// By position, without overlap, all above `next`.
@@ -118,13 +130,14 @@ impl Stream {
         Self {
             direction,
             next: None,
+            begun: false,
             end: None,
             held: VecDeque::new(),
             held_bytes: 0,
         }
     }
 
-    /// What came before `position` is not ours to see, unless something was seen already.
+    /// What came before `position` is not ours to see, unless a segment says otherwise.
     pub(super) fn begin(&mut self, position: u64) {
         self.next.get_or_insert(position);
     }
@@ -139,7 +152,11 @@ impl Stream {
         books: &mut Books<'_>,
         out: &mut impl FnMut(What<'_>),
     ) {
-        let mut next = *self.next.get_or_insert(floor);
+        let mut next = self.next.unwrap_or(floor);
+        if !self.begun {
+            self.begun = true;
+            next = next.min(segment.position);
+        }
         if next < floor {
             next = self.pass(next, floor, books, out);
         }
@@ -231,7 +248,7 @@ impl Stream {
             books.ledger.receive(piece.length);
             piece.deliver(self.direction, out);
         }
-        books.counts.repeated_bytes += segment.length - new;
+        books.repeated(segment.length - new);
         next
     }
 
@@ -257,7 +274,7 @@ impl Stream {
             from = beyond;
             index += 1;
         }
-        books.counts.repeated_bytes += segment.length - new;
+        books.repeated(segment.length - new);
     }
 
     /// Holds a piece at an index, or, at the bound, drops it: its place becomes a hole whose bytes

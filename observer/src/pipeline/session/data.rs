@@ -164,15 +164,10 @@ impl Session {
         }
         match fed.lost {
             Some((Lost::Upgraded, _)) => {
-                self.end(
-                    key,
-                    stamp,
-                    AbortReason::Closed,
-                    Fate::SkippedUpgraded,
-                    context,
-                );
-                self.state = State::Settled(Fate::SkippedUpgraded);
-                Self::verdict(event, Protocol::Upgraded, context);
+                self.opaque(event, Protocol::Upgraded, Fate::SkippedUpgraded, context);
+            }
+            Some((Lost::Tls, _)) => {
+                self.opaque(event, Protocol::Tls, Fate::SkippedTls, context);
             }
             Some((Lost::Malformed, _)) if !spoken.confirmed => {
                 spoken.give_up(Fate::LostMalformed, context.ledger);
@@ -180,6 +175,20 @@ impl Session {
             }
             _ => {}
         }
+    }
+
+    /// What follows is not ours, for good.
+    fn opaque(
+        &mut self,
+        event: &Event<'_>,
+        protocol: Protocol,
+        fate: Fate,
+        context: &mut Context<'_>,
+    ) {
+        let (key, stamp) = (event.connection, event.time);
+        self.end(key, stamp, AbortReason::Closed, fate, context);
+        self.state = State::Settled(fate);
+        Self::verdict(event, protocol, context);
     }
 
     pub(super) fn finished(

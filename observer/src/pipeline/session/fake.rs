@@ -176,7 +176,7 @@ impl Run {
             sink,
         );
         for record in recording.records() {
-            worker.record(record);
+            worker.record(&record);
             assert_eq!(
                 books.ledger.imbalance(),
                 0,
