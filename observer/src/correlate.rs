@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 pub mod http;
 pub mod postgres;
 pub mod redis;
+pub mod vantage;
 
 /// What [`crate::interpret`] receives: one connection's event or finished exchange.
 #[derive(Debug)]

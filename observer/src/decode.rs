@@ -57,14 +57,30 @@ pub enum Lost {
     TooLong,
     /// A switch to an opaque stream: everything behind it is not ours, for good.
     Upgraded,
+    /// TLS was agreed on inside the protocol: everything behind it is ciphertext, for good.
+    Tls,
 }
 
-/// What became of the bytes a decoder took: those not named here were decoded.
+/// What became of the bytes a decoder took: those neither named here nor [held](Decoder::held)
+/// were decoded.
+///
+/// The books of one direction balance after every [`feed`](Decoder::feed):
+///
+/// ```text
+///   held before + length of the input = decoded + lost + held after
+/// ```
+///
+/// - [`Input::Bytes`]: its length is that of the bytes.
+/// - [`Input::Hole`] of [`Cause::Budget`](crate::reassemble::Cause): likewise its length. What of
+///   the hole is not lost was skipped inside a body of known length.
+/// - [`Input::Hole`] of [`Cause::Record`](crate::reassemble::Cause): its length is 0, because the
+///   kernel has counted it. `lost` names only bytes held before; what it claims beyond is ignored.
+///
+/// One feed has one reason: where it gives up bytes twice, the sum counts under the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fed {
-    /// Of the input (and of what was held before it), how many were given up, and why. A byte
-    /// held back counts as decoded when taken; giving it up later takes it back, so this may
-    /// exceed the input's length by what was held.
+    /// Of the input and of what was held before it, how many bytes were given up, and why; at
+    /// most both together.
     pub lost: Option<(Lost, u64)>,
 }
 
@@ -82,6 +98,13 @@ pub trait Decoder: 'static {
         input: Input<'_>,
         out: &mut dyn FnMut(Self::Message<'_>),
     ) -> Fed;
+
+    /// Bytes of that direction it holds back now, because what they begin is not whole yet: at
+    /// most [`HELD_LIMIT`]. They are pending in the ledger until a later feed decides about them.
+    fn held(&self, side: Side) -> u64 {
+        let _ = side;
+        0
+    }
 
     /// The direction ended in order: an answer delimited by the end of the stream is complete.
     fn finish(&mut self, side: Side, stamp: Timestamp, out: &mut dyn FnMut(Self::Message<'_>));

@@ -42,6 +42,8 @@ reasons! {
     SkippedBudget = "skipped", "decode", "budget";
     /// Seen on a connection joined in the middle of a message, before its next beginning.
     SkippedJoined = "skipped", "decode", "joined";
+    /// At positions that had come before: sent again to a listener, where the kernel cannot tell.
+    SkippedRepeated = "skipped", "reassemble", "repeated";
     /// The connection ended before enough came to tell its protocol.
     SkippedUndecided = "skipped", "decode", "undecided";
     /// Not copied because the turn's budget was spent, where a message may have begun.
@@ -58,10 +60,14 @@ reasons! {
     LostEvicted = "lost", "reassemble", "evicted";
 }
 
-/// Bytes by [`Fate`]; one per worker, read by scrapes.
+/// Bytes by [`Fate`]: `received = Σ settled + pending` whenever the worker is between two records.
+///
+/// One per worker, which alone writes it: an increment is a load and a store, not a locked
+/// instruction. Scrapes read it at any time.
 #[derive(Debug)]
 pub struct Ledger {
     received: AtomicU64,
+    pending: AtomicU64,
     fates: [AtomicU64; Fate::ALL.len()],
 }
 
@@ -69,6 +75,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             received: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
             fates: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -77,13 +84,25 @@ impl Default for Ledger {
 impl Ledger {
     /// Payload bytes whose record reached user space, copied or not.
     pub fn receive(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Ordering::Relaxed);
+        add(&self.received, bytes);
+    }
+
+    /// `bytes` of the received are not decided yet: they wait for others.
+    pub fn hold(&self, bytes: u64) {
+        add(&self.pending, bytes);
+    }
+
+    /// `bytes` that waited are decided now; settle them next.
+    pub fn release(&self, bytes: u64) {
+        let pending = self.pending.load(Ordering::Relaxed);
+        self.pending
+            .store(pending.saturating_sub(bytes), Ordering::Relaxed);
     }
 
     /// `bytes` are done with.
     pub fn settle(&self, fate: Fate, bytes: u64) {
         if let Some(sum) = self.fates.get(fate as usize) {
-            sum.fetch_add(bytes, Ordering::Relaxed);
+            add(sum, bytes);
         }
     }
 
@@ -93,11 +112,33 @@ impl Ledger {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Bytes received and not decided yet.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     /// Bytes of one fate so far.
     #[must_use]
     pub fn settled(&self, fate: Fate) -> u64 {
         self.fates
             .get(fate as usize)
             .map_or(0, |sum| sum.load(Ordering::Relaxed))
+    }
+}
+
+fn add(sum: &AtomicU64, bytes: u64) {
+    sum.store(
+        sum.load(Ordering::Relaxed).wrapping_add(bytes),
+        Ordering::Relaxed,
+    );
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// What `received = Σ settled + pending` is off by.
+    pub(crate) fn imbalance(&self) -> i128 {
+        let settled: u64 = Fate::ALL.iter().map(|fate| self.settled(*fate)).sum();
+        i128::from(self.received()) - i128::from(settled) - i128::from(self.pending())
     }
 }

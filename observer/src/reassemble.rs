@@ -1,9 +1,73 @@
 //! One direction of a connection, in order: bytes, and holes of known length.
+//!
+//! ```text
+//!   records, as they came        position 0        100       200       300
+//!   sent      [0,100) [200,300)           │ bytes    │ hole    │ bytes   │   a gap is a lost record
+//!   received  [0,100) [200,300) ahead 100 │ bytes    │ …waits for [100,200) or for `ahead` to pass it
+//! ```
+//!
+//! [`Table`] keeps a bounded number of connections, each with whatever its owner attaches to it,
+//! and hands every record on as [`Event`]s in the order of the connection's own bytes.
 #![forbid(unsafe_code)]
 
-use observer_ebpf::{Direction, Identity, Reason};
+use observer_ebpf::{Direction, Identity, Protocol, Reason};
 
 use crate::time::Timestamp;
+
+mod early;
+#[cfg(test)]
+mod properties;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use table::Table;
+
+/// Bounds of a [`Table`], and what happens at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time; over it the one idle the longest is [`What::Evicted`].
+    pub connections: u32,
+    /// Payload bytes a direction may hold while it waits for missing ones; over it a segment is
+    /// dropped where it arrives, and its place becomes a hole.
+    pub held_bytes: usize,
+    /// Segments a direction may hold; likewise.
+    pub held_segments: usize,
+    /// Segments that arrived before their connection existed; over it the oldest is dropped.
+    pub early_segments: usize,
+    /// Payload bytes of those; likewise.
+    pub early_bytes: usize,
+    /// Nanoseconds after which such a segment's connection is not expected any more.
+    pub early_age: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            held_bytes: 256 * 1024,
+            held_segments: 128,
+            early_segments: 256,
+            early_bytes: 1024 * 1024,
+            early_age: 5_000_000_000,
+        }
+    }
+}
+
+/// What a [`Table`] met besides payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes that passed without a record, as far as later records reveal them: lost in the ring,
+    /// or skipped by the kernel for a while.
+    pub missing_bytes: u64,
+    /// Connections forgotten to make room.
+    pub evicted: u64,
+    /// Segments that joined the connection they had arrived before.
+    pub early_joined: u64,
+    /// Segments whose connection never came.
+    pub early_dropped: u64,
+}
 
 /// The kernel's handle of a local socket (its cookie). Two ends on one node have one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,8 +107,10 @@ impl Input<'_> {
 pub struct Event<'a> {
     /// Which connection.
     pub connection: ConnectionKey,
-    /// When the hook ran.
+    /// When the hook ran; for bytes that waited, when what they waited for came.
     pub time: Timestamp,
+    /// What the kernel takes the connection for at that moment; provisional.
+    pub protocol: Protocol,
     /// What happened.
     pub what: What<'a>,
 }
@@ -66,7 +132,7 @@ pub enum What<'a> {
     Finished(Direction),
     /// A segment was sent again; nothing new.
     Retransmitted,
-    /// Smoothed round-trip time in microseconds, whenever it is told.
+    /// Smoothed round-trip time in microseconds; at most once a second.
     RoundTrip(u32),
     /// The connection is over; nothing follows for this key.
     Closed(Reason),

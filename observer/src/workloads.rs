@@ -1,1 +1,134 @@
 //! Who owns a cgroup or a process.
+//!
+//! Until Kubernetes or Compose tell better, a workload is its cgroup's last path component: the
+//! container, the systemd unit. Processes in the root cgroup go by their executable's name.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use observer_ebpf::{Identity, Opener};
+use schnellru::{ByLength, LruMap};
+
+pub mod cgroup;
+
+use cgroup::Cgroups;
+
+/// The name of who cannot be named.
+pub const UNKNOWN: &str = "unknown";
+
+/// Ends remembered, so that the one can name the other; the one unused the longest goes first.
+const ENDS: u32 = 32_768;
+
+/// Names the workloads at both ends of a connection.
+pub struct Workloads {
+    cgroups: Option<Cgroups>,
+    /// By first sequence numbers (sent, received): the same at both ends, through any translation
+    /// of addresses.
+    ends: LruMap<(u32, u32), Arc<str>, ByLength, foldhash::fast::RandomState>,
+}
+
+impl Workloads {
+    /// With the cgroups of this machine; without any, executables alone give names.
+    #[must_use]
+    pub fn new(cgroups: Option<Cgroups>) -> Self {
+        Self {
+            cgroups,
+            ends: LruMap::with_hasher(ByLength::new(ENDS), foldhash::fast::RandomState::default()),
+        }
+    }
+
+    /// The workload at this end.
+    pub fn name(&mut self, identity: &Identity) -> Arc<str> {
+        let path = self
+            .cgroups
+            .as_mut()
+            .and_then(|cgroups| cgroups.path(identity.cgroup));
+        let name: Arc<str> = match path.as_deref().and_then(last_component) {
+            Some(name) => name.into(),
+            None => executable(identity).into(),
+        };
+        let key = (identity.sent_first, identity.received_first);
+        self.ends.insert(key, Arc::clone(&name));
+        name
+    }
+
+    /// The workload at the other end, where that is on this machine and named already.
+    pub fn peer(&mut self, identity: &Identity) -> Option<Arc<str>> {
+        let (sent, received) = (identity.sent_first, identity.received_first);
+        // An end whose SYN was not seen may count what it sent from one too low: this one, or the
+        // other.
+        let unsure = identity.opener == Opener::Unknown as u8;
+        let own = [sent, sent.wrapping_add(1)];
+        let own = own.iter().take(1 + usize::from(unsure));
+        own.flat_map(|own| [(received, *own), (received.wrapping_sub(1), *own)])
+            .find_map(|key| self.ends.get(&key).cloned())
+    }
+}
+
+/// `None` for the root.
+fn last_component(path: &str) -> Option<&str> {
+    path.rsplit('/').next().filter(|name| !name.is_empty())
+}
+
+fn executable(identity: &Identity) -> String {
+    let name = identity.command.split(|byte| *byte == 0).next();
+    let name = String::from_utf8_lossy(name.unwrap_or_default());
+    if name.is_empty() {
+        UNKNOWN.to_owned()
+    } else {
+        name.replace(char::is_control, "_")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(sent_first: u32, received_first: u32, command: &str) -> Identity {
+        let mut bytes = [0; 16];
+        bytes[..command.len()].copy_from_slice(command.as_bytes());
+        Identity {
+            sent_first,
+            received_first,
+            command: bytes,
+            opener: Opener::Passive as u8,
+            ..Identity::default()
+        }
+    }
+
+    #[test]
+    fn a_workload_is_its_cgroups_last_component_else_its_executable() {
+        for (path, name) in [
+            (
+                "/kubepods/besteffort/pod1/cri-containerd-9f.scope",
+                Some("cri-containerd-9f.scope"),
+            ),
+            ("/system.slice/nginx.service", Some("nginx.service")),
+            ("/shop", Some("shop")),
+            ("/", None),
+        ] {
+            assert_eq!(last_component(path), name);
+        }
+        let mut workloads = Workloads::new(None);
+        for (command, name) in [("postgres", "postgres"), ("a\nb", "a_b"), ("", UNKNOWN)] {
+            assert_eq!(&*workloads.name(&identity(1, 2, command)), name);
+        }
+    }
+
+    #[test]
+    fn each_end_names_the_other_once_both_are_known() {
+        let mut workloads = Workloads::new(None);
+        let (client, server) = (identity(10, 90, "api"), identity(90, 10, "postgres"));
+        workloads.name(&client);
+        assert_eq!(workloads.peer(&client), None);
+        workloads.name(&server);
+        assert_eq!(workloads.peer(&client).as_deref(), Some("postgres"));
+        assert_eq!(workloads.peer(&server).as_deref(), Some("api"));
+        let late = Identity {
+            opener: Opener::Unknown as u8,
+            ..identity(9, 90, "api")
+        };
+        assert_eq!(workloads.peer(&late).as_deref(), Some("postgres"));
+        assert_eq!(workloads.peer(&identity(1, 2, "")), None);
+    }
+}

@@ -1,0 +1,296 @@
+//! Which end of a connection is seen, and whether the other one is seen too.
+//!
+//! A connection is the pair of its first sequence numbers: what one end sent first is what the
+//! other received first, on loopback, between pods and through address translation. Where both
+//! ends are observed on this node, HTTP is decoded at both (two families of metrics), PostgreSQL
+//! and Redis at the client's end alone, so that nothing counts twice.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use observer_ebpf::{Identity, Opener, Protocol};
+
+use crate::decode::Side;
+use crate::reassemble::ConnectionKey;
+
+/// Whether a connection is decoded at this end.
+#[must_use]
+pub fn decoded_here(protocol: Protocol, vantage: Side, both_ends: bool) -> bool {
+    let counted_once = matches!(protocol, Protocol::Postgres | Protocol::Redis);
+    !(counted_once && both_ends && vantage == Side::Server)
+}
+
+/// First sequence numbers, as one end sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Firsts {
+    sent: u32,
+    received: u32,
+}
+
+/// A registered end that no other end has met, or that has.
+struct End {
+    key: ConnectionKey,
+    /// Its SYN was not seen, so `sent` may be one too low.
+    unsure: bool,
+    ends: Arc<Ends>,
+}
+
+/// The handles of both ends; 0 where one is not observed.
+#[derive(Debug, Default)]
+struct Ends([AtomicU64; 2]);
+
+/// Every observed end on this node, shared by all workers.
+///
+/// Locked where a connection's identity becomes known and where it ends, never per record. As many
+/// entries as the workers' bounded tables have connections.
+#[derive(Default)]
+pub struct Vantages(Mutex<HashMap<Firsts, End, foldhash::fast::RandomState>>);
+
+impl Vantages {
+    /// Registers an end. Both ends' registrations learn of each other, whichever came first.
+    #[must_use]
+    pub fn register(self: &Arc<Self>, key: ConnectionKey, identity: &Identity) -> Registration {
+        let firsts = Firsts {
+            sent: identity.sent_first,
+            received: identity.received_first,
+        };
+        let unsure = identity.opener == Opener::Unknown as u8;
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = other_ends(firsts, unsure).find_map(|(other, only_if_unsure)| {
+            let end = table.get(&other)?;
+            let fits = end.key != key && (end.unsure || !only_if_unsure);
+            let slot = if fits { end.ends.enter(key) } else { None };
+            slot.map(|slot| (Arc::clone(&end.ends), slot))
+        });
+        let (ends, slot) = met.unwrap_or_else(|| {
+            let ends = Ends([AtomicU64::new(key.0), AtomicU64::new(0)]);
+            (Arc::new(ends), 0)
+        });
+        let end = End {
+            key,
+            unsure,
+            ends: Arc::clone(&ends),
+        };
+        table.insert(firsts, end);
+        drop(table);
+        Registration {
+            table: Arc::clone(self),
+            firsts,
+            key,
+            ends,
+            slot,
+        }
+    }
+
+    /// Ends registered at this moment.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How the other end may see the same numbers, and whether only if it is unsure of its own.
+fn other_ends(own: Firsts, unsure: bool) -> impl Iterator<Item = (Firsts, bool)> {
+    let received = [own.sent, own.sent.wrapping_add(1)];
+    let received = received.into_iter().take(1 + usize::from(unsure));
+    received.flat_map(move |received| {
+        [(own.received, false), (own.received.wrapping_sub(1), true)]
+            .map(|(sent, only_if_unsure)| (Firsts { sent, received }, only_if_unsure))
+    })
+}
+
+impl Ends {
+    /// Takes the free slot, if there is one.
+    fn enter(&self, key: ConnectionKey) -> Option<usize> {
+        self.0.iter().position(|slot| {
+            slot.compare_exchange(0, key.0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+}
+
+/// One end's place in [`Vantages`]; given up when dropped.
+pub struct Registration {
+    table: Arc<Vantages>,
+    firsts: Firsts,
+    key: ConnectionKey,
+    ends: Arc<Ends>,
+    slot: usize,
+}
+
+impl Registration {
+    /// The other end, while it is observed on this node.
+    #[inline]
+    #[must_use]
+    pub fn other_end(&self) -> Option<ConnectionKey> {
+        let slot = self.ends.0.get(1 - self.slot)?;
+        match slot.load(Ordering::Relaxed) {
+            0 => None,
+            key => Some(ConnectionKey(key)),
+        }
+    }
+
+    /// Whether this is the place of these numbers.
+    #[must_use]
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        (self.firsts.sent, self.firsts.received) == (identity.sent_first, identity.received_first)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let table = &self.table.0;
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table
+            .get(&self.firsts)
+            .is_some_and(|end| end.key == self.key)
+        {
+            table.remove(&self.firsts);
+        }
+        if let Some(slot) = self.ends.0.get(self.slot) {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: ConnectionKey = ConnectionKey(1);
+    const SERVER: ConnectionKey = ConnectionKey(2);
+
+    fn identity(sent_first: u32, received_first: u32, opener: Opener) -> Identity {
+        Identity {
+            sent_first,
+            received_first,
+            opener: opener as u8,
+            ..Identity::default()
+        }
+    }
+
+    /// Whether two ends meet, in both orders of arrival.
+    fn meet(client: &Identity, server: &Identity) -> bool {
+        let both = [true, false].map(|client_first| {
+            let table = Arc::new(Vantages::default());
+            let (client, server) = if client_first {
+                let client = table.register(CLIENT, client);
+                (client, table.register(SERVER, server))
+            } else {
+                let server = table.register(SERVER, server);
+                (table.register(CLIENT, client), server)
+            };
+            let met = client.other_end() == Some(SERVER);
+            assert_eq!(server.other_end() == Some(CLIENT), met, "both know or none");
+            met
+        });
+        assert_eq!(both[0], both[1], "the order of arrival tells nothing");
+        both[0]
+    }
+
+    #[test]
+    fn two_ends_of_one_connection_meet() {
+        use Opener::{Active, Passive, Unknown};
+        let rows = [
+            ("known openers", (10, 90, Active), (90, 10, Passive), true),
+            (
+                "joined late, exact",
+                (10, 90, Unknown),
+                (90, 10, Unknown),
+                true,
+            ),
+            (
+                "client one too low",
+                (9, 90, Unknown),
+                (90, 10, Unknown),
+                true,
+            ),
+            (
+                "server one too low",
+                (10, 90, Unknown),
+                (89, 10, Unknown),
+                true,
+            ),
+            (
+                "both one too low",
+                (9, 90, Unknown),
+                (89, 10, Unknown),
+                true,
+            ),
+            (
+                "numbers that wrap",
+                (u32::MAX, 0, Unknown),
+                (u32::MAX, 0, Unknown),
+                true,
+            ),
+            ("one too high", (11, 90, Unknown), (90, 10, Unknown), false),
+            (
+                "a known opener is exact",
+                (9, 90, Active),
+                (90, 10, Passive),
+                false,
+            ),
+            (
+                "only the unsure end may be low",
+                (9, 90, Active),
+                (90, 10, Unknown),
+                false,
+            ),
+            (
+                "another connection",
+                (10, 90, Active),
+                (90, 11, Passive),
+                false,
+            ),
+        ];
+        for (name, client, server, expected) in rows {
+            let client = identity(client.0, client.1, client.2);
+            let server = identity(server.0, server.1, server.2);
+            assert_eq!(meet(&client, &server), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_leaves_is_not_there_and_its_place_is_free() {
+        let table = Arc::new(Vantages::default());
+        let client = identity(10, 90, Opener::Active);
+        let server = identity(90, 10, Opener::Passive);
+        let first = table.register(CLIENT, &client);
+        let second = table.register(SERVER, &server);
+        drop(first);
+        assert_eq!(second.other_end(), None);
+        let again = table.register(CLIENT, &client);
+        assert_eq!(second.other_end(), Some(CLIENT));
+        assert_eq!(again.other_end(), Some(SERVER));
+        drop((second, again));
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn an_end_is_not_its_own_other_end() {
+        let table = Arc::new(Vantages::default());
+        let odd = identity(10, 10, Opener::Unknown);
+        let first = table.register(CLIENT, &odd);
+        let again = table.register(CLIENT, &odd);
+        assert_eq!((first.other_end(), again.other_end()), (None, None));
+    }
+
+    #[test]
+    fn sql_and_redis_count_at_the_clients_end_alone() {
+        let here = |protocol, vantage, both| decoded_here(protocol, vantage, both);
+        for protocol in [Protocol::Postgres, Protocol::Redis] {
+            assert!(here(protocol, Side::Client, true));
+            assert!(!here(protocol, Side::Server, true));
+            assert!(here(protocol, Side::Server, false), "nobody else sees it");
+        }
+        assert!(here(Protocol::Http1, Side::Server, true));
+        assert!(here(Protocol::Http1, Side::Client, true));
+    }
+}

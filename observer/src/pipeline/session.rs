@@ -1,0 +1,266 @@
+//! One connection from its first event to its last: who it is, what it speaks, who decodes it.
+
+use std::sync::Arc;
+
+use observer_ebpf::{Identity, Opener, Protocol, Reason, Verdict};
+use zerocopy::IntoBytes as _;
+
+use super::VerdictSink;
+use super::conversation::{Conversation, Protocols};
+use crate::correlate::http::AbortReason;
+use crate::correlate::vantage::{Registration, Vantages};
+use crate::correlate::{Body, Connection, Exchange};
+use crate::decode::Side;
+use crate::ledger::{Fate, Ledger};
+use crate::reassemble::{ConnectionKey, Event, What};
+use crate::time::Timestamp;
+use detecting::Detecting;
+
+mod data;
+mod detecting;
+#[cfg(test)]
+pub(super) mod fake;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+/// Nanoseconds between two reports, or two questions, of one connection.
+const INTERVAL: u64 = 1_000_000_000;
+
+/// What all sessions of a worker share.
+pub(super) struct Context<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) protocols: &'a dyn Protocols,
+    pub(super) verdicts: &'a dyn VerdictSink,
+    pub(super) vantages: &'a Arc<Vantages>,
+    pub(super) out: &'a mut Vec<Exchange>,
+    pub(super) detect_bytes: usize,
+    pub(super) detect_turns: u32,
+}
+
+/// A connection as the pipeline knows it.
+#[derive(Default)]
+pub(super) struct Session {
+    identity: Option<Identity>,
+    place: Option<Registration>,
+    /// Which end this is, once the SYN or the grammar told.
+    vantage: Option<Side>,
+    /// What [`Body::Connection`] last said of vantage and other end.
+    told: Option<(Side, bool)>,
+    state: State,
+    retransmitted: u64,
+    retransmitted_told: u64,
+    asked: u64,
+}
+
+enum State {
+    Detecting(Detecting),
+    Spoken(Spoken),
+    /// Every further byte has this fate.
+    Settled(Fate),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Detecting(Detecting::default())
+    }
+}
+
+struct Spoken {
+    conversation: Box<dyn Conversation>,
+    protocol: Protocol,
+    /// Bytes the decoder holds: what the client sent, what the server sent.
+    held: [u64; 2],
+    /// It has said something, so it is what it was taken for.
+    confirmed: bool,
+    turns: u32,
+}
+
+impl Session {
+    /// Takes the connection's next event.
+    pub(super) fn on(&mut self, event: Event<'_>, context: &mut Context<'_>) {
+        let (key, time) = (event.connection, event.time);
+        match event.what {
+            What::Data(direction, input) => self.data(&event, direction, input, context),
+            What::Identified(identity) => self.identify(key, time, identity, context),
+            What::Opened => self.say(key, time, Body::Opened, context),
+            What::Accepted => self.say(key, time, Body::Accepted, context),
+            What::Failed(reason) => self.say(key, time, Body::Failed(reason), context),
+            What::Finished(direction) => self.finished(key, time, direction, context),
+            What::Retransmitted => {
+                self.retransmitted += 1;
+                if time.0.saturating_sub(self.retransmitted_told) >= INTERVAL {
+                    self.tell_retransmitted(key, time, context);
+                }
+            }
+            What::RoundTrip(microseconds) => {
+                self.tell_retransmitted(key, time, context);
+                self.say(key, time, Body::RoundTrip(microseconds), context);
+            }
+            What::Closed(reason) => {
+                self.end(
+                    key,
+                    time,
+                    abort_reason(reason),
+                    Fate::SkippedUndecided,
+                    context,
+                );
+                self.say(key, time, Body::Closed(reason), context);
+            }
+            What::Evicted => {
+                self.end(key, time, AbortReason::Evicted, Fate::LostEvicted, context);
+                self.release_other_end(context);
+                if self.told.is_some() {
+                    self.say(key, time, Body::Evicted, context);
+                }
+            }
+        }
+    }
+
+    fn identify(
+        &mut self,
+        key: ConnectionKey,
+        time: Timestamp,
+        identity: &Identity,
+        context: &mut Context<'_>,
+    ) {
+        let known = self.identity.replace(*identity);
+        if known.is_some_and(|known| same(&known, identity)) {
+            return;
+        }
+        if let State::Detecting(detecting) = &mut self.state {
+            // What came before its identity, or before the agent, was joined.
+            detecting.joined |= identity.opener == Opener::Unknown as u8;
+        }
+        self.vantage = Connection::vantage_of(identity).or(self.vantage);
+        if !self
+            .place
+            .as_ref()
+            .is_some_and(|place| place.is_of(identity))
+        {
+            self.place = None;
+            self.place = Some(context.vantages.register(key, identity));
+        }
+        if known.is_some() || self.told.is_some() {
+            self.told = None;
+            self.tell(key, time, context);
+        }
+    }
+
+    fn tell_retransmitted(
+        &mut self,
+        key: ConnectionKey,
+        time: Timestamp,
+        context: &mut Context<'_>,
+    ) {
+        if self.retransmitted > 0 {
+            self.retransmitted_told = time.0;
+            let body = Body::Retransmitted(std::mem::take(&mut self.retransmitted));
+            self.say(key, time, body, context);
+        }
+    }
+
+    fn say(
+        &mut self,
+        connection: ConnectionKey,
+        ended: Timestamp,
+        body: Body,
+        context: &mut Context<'_>,
+    ) {
+        if self.told.is_none() {
+            self.tell(connection, ended, context);
+        }
+        context.out.push(Exchange {
+            connection,
+            ended,
+            body,
+        });
+    }
+
+    /// Says who the connection is, as far as it is known.
+    fn tell(&mut self, key: ConnectionKey, ended: Timestamp, context: &mut Context<'_>) {
+        let identity = self.identity.unwrap_or_default();
+        // Until the SYN or the grammar tells: servers listen on the lower port.
+        let vantage = self.vantage.unwrap_or({
+            if identity.local_port < identity.remote_port {
+                Side::Server
+            } else {
+                Side::Client
+            }
+        });
+        let both_ends = self.both_ends();
+        if self.told.replace((vantage, both_ends)) == Some((vantage, both_ends)) {
+            return;
+        }
+        context.out.push(Exchange {
+            connection: key,
+            ended,
+            body: Body::Connection(Arc::new(Connection {
+                key,
+                identity,
+                vantage,
+                both_ends,
+            })),
+        });
+    }
+
+    fn both_ends(&self) -> bool {
+        self.other_end().is_some()
+    }
+
+    fn other_end(&self) -> Option<ConnectionKey> {
+        self.place.as_ref().and_then(Registration::other_end)
+    }
+
+    /// Has the kernel treat the connection accordingly, unless it does already.
+    fn verdict(event: &Event<'_>, protocol: Protocol, context: &Context<'_>) {
+        if event.protocol != protocol {
+            let verdict = Verdict {
+                protocol: protocol as u8,
+                ..Verdict::default()
+            };
+            context.verdicts.set(event.connection, verdict);
+        }
+    }
+
+    /// Data of a connection whose identity was lost or forgotten: asks for it, now and then.
+    fn ask(&mut self, event: &Event<'_>, context: &Context<'_>) {
+        if self.asked == 0 || event.time.0.saturating_sub(self.asked) >= INTERVAL {
+            self.asked = event.time.0.max(1);
+            let verdict = Verdict {
+                tell: 1,
+                ..Verdict::default()
+            };
+            context.verdicts.set(event.connection, verdict);
+        }
+    }
+
+    /// This end is forgotten: the other one, which was silent for its sake, is to be seen again.
+    fn release_other_end(&mut self, context: &Context<'_>) {
+        if let (State::Spoken(spoken), Some(other)) = (&self.state, self.other_end()) {
+            let verdict = Verdict {
+                protocol: spoken.protocol as u8,
+                ..Verdict::default()
+            };
+            context.verdicts.set(other, verdict);
+        }
+        self.place = None;
+    }
+}
+
+fn abort_reason(reason: Reason) -> AbortReason {
+    match reason {
+        Reason::ResetByPeer | Reason::ResetByUs | Reason::TimedOut => AbortReason::Reset,
+        _ => AbortReason::Closed,
+    }
+}
+
+/// Whether two identities differ only in how far the connection has come.
+fn same(a: &Identity, b: &Identity) -> bool {
+    let normal = |identity: &Identity| Identity {
+        received: 0,
+        sent: 0,
+        ..*identity
+    };
+    normal(a).as_bytes() == normal(b).as_bytes()
+}

@@ -1,0 +1,281 @@
+//! A connection's payload: what it speaks, who decodes it, what becomes of its bytes.
+
+use observer_ebpf::{Direction, Protocol};
+
+use super::super::conversation::Opening;
+use super::detecting::{Bounds, Detecting, Told};
+use super::settle::settle;
+use super::{Context, Session, Spoken, State};
+use crate::correlate::Exchange;
+use crate::correlate::http::AbortReason;
+use crate::correlate::vantage::decoded_here;
+use crate::decode::{Fed, Lost, Side};
+use crate::ledger::{Fate, Ledger};
+use crate::reassemble::{Cause, ConnectionKey, Event, Input};
+use crate::time::Timestamp;
+
+impl Session {
+    pub(super) fn data(
+        &mut self,
+        event: &Event<'_>,
+        direction: Direction,
+        input: Input<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let (key, time) = (event.connection, event.time);
+        if self.identity.is_none() {
+            self.ask(event, context);
+        }
+        match &mut self.state {
+            State::Spoken(_) => self.spoken(event, direction, input, context),
+            State::Settled(fate) => {
+                if counts(&input) {
+                    context.ledger.settle(*fate, input.length());
+                }
+                if *fate == Fate::SkippedOtherEnd && !self.both_ends() {
+                    // The other end is gone, and nobody else answers for this connection.
+                    self.state = State::Detecting(Detecting::again(0, direction));
+                }
+            }
+            State::Detecting(detecting) => {
+                if self.identity.is_none() {
+                    detecting.joined = true;
+                }
+                let vantage = self.vantage;
+                let agrees =
+                    |side| vantage.is_none_or(|known| vantage_of(direction, side) == known);
+                let bounds = Bounds {
+                    bytes: context.detect_bytes,
+                    turns: context.detect_turns,
+                };
+                let shared = (context.protocols, context.ledger, bounds);
+                match detecting.take(direction, time, input, shared, agrees) {
+                    Told::Nothing => {}
+                    Told::GaveUp => {
+                        Self::verdict(event, Protocol::Other, context);
+                        self.state = State::Settled(Fate::SkippedOther);
+                    }
+                    Told::Protocol(protocol, side) => {
+                        self.vantage = Some(vantage_of(direction, side));
+                        self.tell(key, time, context);
+                        self.decided(event, protocol, direction, context);
+                        self.data(event, direction, input, context);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The protocol is known: opens its decoder, unless nobody decodes it here.
+    fn decided(
+        &mut self,
+        event: &Event<'_>,
+        protocol: Protocol,
+        direction: Direction,
+        context: &mut Context<'_>,
+    ) {
+        let State::Detecting(detecting) = std::mem::take(&mut self.state) else {
+            return;
+        };
+        let vantage = self.vantage.unwrap_or(Side::Client);
+        let opening = Opening {
+            protocol,
+            vantage,
+            joined: detecting.joined,
+        };
+        let here = decoded_here(protocol, vantage, self.both_ends());
+        let conversation = here.then(|| context.protocols.open(opening)).flatten();
+        let kept = match conversation {
+            Some(conversation) => {
+                Self::verdict(event, protocol, context);
+                State::Spoken(Spoken {
+                    conversation,
+                    protocol,
+                    held: [0; 2],
+                    confirmed: false,
+                    turns: detecting.turns(),
+                })
+            }
+            None if !here => {
+                Self::verdict(event, Protocol::OtherEnd, context);
+                State::Settled(Fate::SkippedOtherEnd)
+            }
+            None => {
+                Self::verdict(event, protocol, context);
+                State::Settled(match protocol {
+                    Protocol::Tls => Fate::SkippedTls,
+                    Protocol::Http2 => Fate::SkippedHttp2,
+                    Protocol::Upgraded => Fate::SkippedUpgraded,
+                    _ => Fate::SkippedOther,
+                })
+            }
+        };
+        self.state = kept;
+        let ledger = context.ledger;
+        detecting.replay(ledger, |stamp, bytes| {
+            let kept = Event {
+                time: stamp,
+                ..*event
+            };
+            self.data(&kept, direction, Input::Bytes(bytes), context);
+        });
+    }
+
+    fn spoken(
+        &mut self,
+        event: &Event<'_>,
+        direction: Direction,
+        input: Input<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let (key, stamp) = (event.connection, event.time);
+        let both_ends = self.both_ends();
+        let State::Spoken(spoken) = &mut self.state else {
+            return;
+        };
+        let vantage = self.vantage.unwrap_or(Side::Client);
+        if !decoded_here(spoken.protocol, vantage, both_ends) {
+            spoken.give_up(Fate::SkippedOtherEnd, context.ledger);
+            self.state = State::Settled(Fate::SkippedOtherEnd);
+            Self::verdict(event, Protocol::OtherEnd, context);
+            self.tell(key, stamp, context);
+            return self.data(event, direction, input, context);
+        }
+        if self.told != Some((vantage, both_ends)) {
+            self.tell(key, stamp, context);
+        }
+        let State::Spoken(spoken) = &mut self.state else {
+            return;
+        };
+        let side = side_of(direction, vantage);
+        let said = context.out.len();
+        let out = &mut *context.out;
+        let fed = spoken.conversation.feed(side, stamp, input, &mut |body| {
+            out.push(Exchange {
+                connection: key,
+                ended: stamp,
+                body,
+            });
+        });
+        spoken.confirmed |= context.out.len() > said;
+        let now = spoken.conversation.held(side);
+        if let Some(held) = spoken.held.get_mut(side as usize) {
+            settle(context.ledger, &input, fed, held, now);
+        }
+        match fed.lost {
+            Some((Lost::Upgraded, _)) => {
+                self.opaque(event, Protocol::Upgraded, Fate::SkippedUpgraded, context);
+            }
+            Some((Lost::Tls, _)) => {
+                self.opaque(event, Protocol::Tls, Fate::SkippedTls, context);
+            }
+            Some((Lost::Malformed, _)) if !spoken.confirmed => {
+                spoken.give_up(Fate::LostMalformed, context.ledger);
+                self.state = State::Detecting(Detecting::again(spoken.turns, direction));
+            }
+            _ => {}
+        }
+    }
+
+    /// What follows is not ours, for good.
+    fn opaque(
+        &mut self,
+        event: &Event<'_>,
+        protocol: Protocol,
+        fate: Fate,
+        context: &mut Context<'_>,
+    ) {
+        let (key, stamp) = (event.connection, event.time);
+        self.end(key, stamp, AbortReason::Closed, fate, context);
+        self.state = State::Settled(fate);
+        Self::verdict(event, protocol, context);
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        key: ConnectionKey,
+        stamp: Timestamp,
+        direction: Direction,
+        context: &mut Context<'_>,
+    ) {
+        let State::Spoken(spoken) = &mut self.state else {
+            return;
+        };
+        let side = side_of(direction, self.vantage.unwrap_or(Side::Client));
+        let out = &mut *context.out;
+        spoken.conversation.finish(side, stamp, &mut |body| {
+            out.push(Exchange {
+                connection: key,
+                ended: stamp,
+                body,
+            });
+        });
+        let now = spoken.conversation.held(side);
+        if let Some(held) = spoken.held.get_mut(side as usize) {
+            let nothing = Input::Bytes(&[]);
+            settle(context.ledger, &nothing, Fed::default(), held, now);
+        }
+    }
+
+    /// The connection ends: what is in flight has no answer, what was kept undecided has `fate`.
+    pub(super) fn end(
+        &mut self,
+        key: ConnectionKey,
+        stamp: Timestamp,
+        reason: AbortReason,
+        fate: Fate,
+        context: &mut Context<'_>,
+    ) {
+        match &mut self.state {
+            State::Detecting(detecting) => detecting.give_up(fate, context.ledger),
+            State::Spoken(spoken) => {
+                let out = &mut *context.out;
+                spoken.conversation.end(reason, stamp, &mut |body| {
+                    out.push(Exchange {
+                        connection: key,
+                        ended: stamp,
+                        body,
+                    });
+                });
+                // A message that its connection's end cut short was in step to the end.
+                let fate = match fate {
+                    Fate::LostEvicted => fate,
+                    _ => Fate::Decoded,
+                };
+                spoken.give_up(fate, context.ledger);
+            }
+            State::Settled(_) => {}
+        }
+        self.tell_retransmitted(key, stamp, context);
+    }
+}
+
+impl Spoken {
+    /// What the decoder holds will not be decided any more.
+    fn give_up(&mut self, fate: Fate, ledger: &Ledger) {
+        for held in &mut self.held {
+            ledger.release(*held);
+            ledger.settle(fate, std::mem::take(held));
+        }
+    }
+}
+
+/// Whether user space counts an input: the kernel has counted lost records.
+fn counts(input: &Input<'_>) -> bool {
+    !matches!(input, Input::Hole(_, Cause::Record))
+}
+
+/// Who sent what goes that way, at this end.
+fn side_of(direction: Direction, vantage: Side) -> Side {
+    match (direction, vantage) {
+        (Direction::Sent, _) => vantage,
+        (Direction::Received, Side::Client) => Side::Server,
+        (Direction::Received, Side::Server) => Side::Client,
+    }
+}
+
+/// The end at which `side`'s bytes go that way.
+fn vantage_of(direction: Direction, side: Side) -> Side {
+    // It is its own inverse.
+    side_of(direction, side)
+}

@@ -1,0 +1,204 @@
+//! A made-up protocol: the client sends lines, the server answers each with a line.
+
+use std::sync::{Arc, Mutex};
+
+use observer_ebpf::{Protocol, Verdict};
+
+use crate::correlate::http::AbortReason;
+use crate::correlate::postgres::Transaction;
+use crate::correlate::vantage::Vantages;
+use crate::correlate::{Body, Exchange};
+use crate::decode::{Fed, Lost, Side};
+use crate::ledger::{Fate, Ledger};
+use crate::pipeline::conversation::{Conversation, Detected, Emit, Opening, Protocols};
+use crate::pipeline::synthetic::Recording;
+use crate::pipeline::{Books, Settings, VerdictSink, Worker};
+use crate::reassemble::{Cause, ConnectionKey, Input};
+use crate::time::Timestamp;
+
+/// Lines. `\x01` is never allowed, `^` ends what is ours, and after a hole the next line counts.
+#[derive(Default)]
+struct Lines {
+    held: [u64; 2],
+    out_of_step: [bool; 2],
+    in_flight: u32,
+}
+
+impl Conversation for Lines {
+    fn feed(&mut self, side: Side, _: Timestamp, input: Input<'_>, emit: Emit<'_>) -> Fed {
+        let held = &mut self.held[side as usize];
+        let lost = |why, bytes| Fed {
+            lost: Some((why, bytes)),
+        };
+        match input {
+            Input::Hole(length, cause) => {
+                self.out_of_step[side as usize] = true;
+                let why = if cause == Cause::Budget {
+                    Lost::Budget
+                } else {
+                    Lost::Hole
+                };
+                lost(why, length + std::mem::take(held))
+            }
+            Input::Bytes(bytes) if bytes.contains(&1) => {
+                lost(Lost::Malformed, bytes.len() as u64 + std::mem::take(held))
+            }
+            Input::Bytes(bytes) if bytes.contains(&b'^') => {
+                lost(Lost::Upgraded, bytes.len() as u64 + std::mem::take(held))
+            }
+            Input::Bytes(bytes) => {
+                let mut given_up = 0;
+                for byte in bytes {
+                    *held += 1;
+                    if *byte != b'\n' {
+                        continue;
+                    }
+                    let line = std::mem::take(held);
+                    if std::mem::take(&mut self.out_of_step[side as usize]) {
+                        given_up += line;
+                    } else if side == Side::Client {
+                        self.in_flight += 1;
+                        emit(Body::HttpBegan);
+                    } else {
+                        self.in_flight = self.in_flight.saturating_sub(1);
+                        emit(Body::SqlTransaction(Transaction::Commit));
+                    }
+                }
+                Fed {
+                    lost: (given_up > 0).then_some((Lost::Hole, given_up)),
+                }
+            }
+        }
+    }
+
+    fn held(&self, side: Side) -> u64 {
+        self.held[side as usize]
+    }
+
+    fn finish(&mut self, side: Side, _: Timestamp, emit: Emit<'_>) {
+        if std::mem::take(&mut self.held[side as usize]) > 0 {
+            emit(Body::SqlTransaction(Transaction::Rollback));
+        }
+    }
+
+    fn end(&mut self, reason: AbortReason, _: Timestamp, emit: Emit<'_>) {
+        for _ in 0..std::mem::take(&mut self.in_flight) {
+            emit(Body::SqlTransaction(match reason {
+                AbortReason::Evicted => Transaction::Unknown,
+                _ => Transaction::Failed,
+            }));
+        }
+    }
+}
+
+/// `Q` begins a client's line, `A` a server's, `H` is HTTP's client, `T` is TLS.
+pub(crate) struct Fake;
+
+impl Protocols for Fake {
+    fn detect(&self, bytes: &[u8]) -> Detected {
+        match bytes {
+            b"?" => Detected::Undecided,
+            [b'?', rest @ ..] => self.detect(rest),
+            [b'Q', ..] => Detected::Protocol(Protocol::Redis, Side::Client),
+            [b'A', ..] => Detected::Protocol(Protocol::Redis, Side::Server),
+            [b'H', ..] => Detected::Protocol(Protocol::Http1, Side::Client),
+            [b'T', ..] => Detected::Protocol(Protocol::Tls, Side::Client),
+            _ => Detected::Nothing,
+        }
+    }
+
+    fn open(&self, opening: Opening) -> Option<Box<dyn Conversation>> {
+        let decoded = matches!(opening.protocol, Protocol::Redis | Protocol::Http1);
+        decoded.then(|| Box::new(Lines::default()) as Box<dyn Conversation>)
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Kernel(Arc<Mutex<Vec<(u64, Verdict)>>>);
+
+impl VerdictSink for Kernel {
+    fn set(&self, connection: ConnectionKey, verdict: Verdict) {
+        self.0.lock().unwrap().push((connection.0, verdict));
+    }
+}
+
+impl Kernel {
+    pub(super) fn told(&self) -> Vec<(u64, Protocol, u8)> {
+        let told = self.0.lock().unwrap();
+        told.iter()
+            .map(|(key, v)| (*key, Protocol::from_byte(v.protocol).unwrap(), v.tell))
+            .collect()
+    }
+}
+
+pub(crate) fn show(exchange: &Exchange) -> String {
+    let what = match &exchange.body {
+        Body::Connection(c) => {
+            let both = if c.both_ends { " both" } else { "" };
+            format!("{:?}{both}", c.vantage).to_lowercase()
+        }
+        Body::Opened => "opened".into(),
+        Body::Accepted => "accepted".into(),
+        Body::Failed(reason) => format!("failed {}", reason.label()),
+        Body::Retransmitted(n) => format!("retransmitted {n}"),
+        Body::RoundTrip(us) => format!("rtt {us}"),
+        Body::HttpBegan => "asked".into(),
+        Body::SqlTransaction(Transaction::Commit) => "answered".into(),
+        Body::SqlTransaction(Transaction::Rollback) => "cut short".into(),
+        Body::SqlTransaction(_) => "unanswered".into(),
+        Body::Closed(reason) => format!("closed {}", reason.label()),
+        Body::Evicted => "evicted".into(),
+        other => format!("{other:?}"),
+    };
+    format!("{}: {what}", exchange.connection.0)
+}
+
+pub(super) struct Run {
+    pub(super) said: Vec<String>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) kernel: Kernel,
+}
+
+impl Run {
+    pub(super) fn of(recording: &Recording) -> Self {
+        Self::with(recording, Settings::default())
+    }
+
+    pub(super) fn with(recording: &Recording, settings: Settings) -> Self {
+        let (books, kernel) = (Books::default(), Kernel::default());
+        let vantages = Arc::new(Vantages::default());
+        let sink = Box::new(kernel.clone());
+        let mut worker = Worker::new(
+            settings,
+            books.clone(),
+            vantages.clone(),
+            Box::new(Fake),
+            sink,
+        );
+        for record in recording.records() {
+            worker.record(&record);
+            assert_eq!(
+                books.ledger.imbalance(),
+                0,
+                "the ledger closes at every record"
+            );
+        }
+        worker.end();
+        assert_eq!(books.ledger.imbalance(), 0);
+        assert_eq!(books.ledger.pending(), 0, "nothing is pending at the end");
+        assert!(vantages.is_empty(), "every end has left");
+        let said = worker.batch(None).exchanges.iter().map(show).collect();
+        Self {
+            said,
+            ledger: books.ledger,
+            kernel,
+        }
+    }
+
+    pub(super) fn fates(&self) -> Vec<(Fate, u64)> {
+        let all = Fate::ALL
+            .iter()
+            .map(|fate| (*fate, self.ledger.settled(*fate)));
+        all.filter(|(_, bytes)| *bytes > 0).collect()
+    }
+}

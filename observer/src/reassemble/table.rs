@@ -1,0 +1,306 @@
+//! The bounded table of connections.
+
+use std::sync::Arc;
+
+use observer_ebpf::{Direction, Flags, Header, Identity, Kind, Protocol, Reason};
+use schnellru::{ByLength, LruMap};
+
+use super::early::Early;
+use super::stream::{Books, Segment, Stream};
+use super::{ConnectionKey, Counts, Event, Limits, What};
+use crate::capture::record::{Body, Record};
+use crate::ledger::Ledger;
+use crate::time::Timestamp;
+
+/// Nanoseconds between two reports of a connection's round-trip time.
+const ROUND_TRIP_INTERVAL: u64 = 1_000_000_000;
+
+/// Connections by key, each with an `S` of the owner's: one look-up per record serves both.
+pub struct Table<S> {
+    connections: LruMap<u64, Box<Entry<S>>, ByLength, foldhash::fast::RandomState>,
+    early: Early,
+    limits: Limits,
+    ledger: Arc<Ledger>,
+    counts: Counts,
+}
+
+struct Entry<S> {
+    received: Stream,
+    sent: Stream,
+    round_trip_told: u64,
+    state: S,
+}
+
+impl<S: Default> Entry<S> {
+    fn new() -> Self {
+        Self {
+            received: Stream::new(Direction::Received),
+            sent: Stream::new(Direction::Sent),
+            round_trip_told: 0,
+            state: S::default(),
+        }
+    }
+}
+
+impl<S> Entry<S> {
+    #[inline]
+    fn segment(
+        &mut self,
+        frame: &Frame,
+        header: &Header,
+        head: &[u8],
+        tail: &[u8],
+        books: &mut Books<'_>,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let state = &mut self.state;
+        if header.flags & Flags::RETRANSMITTED == 0 {
+            let segment = Segment {
+                position: header.position,
+                length: u64::from(header.length),
+                head,
+                tail,
+            };
+            let (stream, ahead) = match Direction::from_byte(header.direction) {
+                Some(Direction::Sent) => (&mut self.sent, 0),
+                Some(Direction::Received) => (&mut self.received, header.ahead),
+                None => return,
+            };
+            let floor = header.position.saturating_sub(u64::from(ahead));
+            let fin = header.flags & Flags::FIN != 0;
+            stream.take(segment, floor, fin, books, &mut |what| {
+                each(state, frame.event(what));
+            });
+        } else {
+            each(state, frame.event(What::Retransmitted));
+        }
+        if header.round_trip_us != 0
+            && header.time.saturating_sub(self.round_trip_told) >= ROUND_TRIP_INTERVAL
+        {
+            self.round_trip_told = header.time;
+            each(state, frame.event(What::RoundTrip(header.round_trip_us)));
+        }
+    }
+}
+
+/// What all events of a record share.
+#[derive(Clone, Copy)]
+struct Frame {
+    connection: ConnectionKey,
+    time: Timestamp,
+    protocol: Protocol,
+}
+
+impl Frame {
+    fn of(header: &Header) -> Self {
+        Self {
+            connection: ConnectionKey(header.cookie),
+            time: Timestamp(header.time),
+            protocol: Protocol::from_byte(header.protocol).unwrap_or(Protocol::Undecided),
+        }
+    }
+
+    fn event<'a>(&self, what: What<'a>) -> Event<'a> {
+        Event {
+            connection: self.connection,
+            time: self.time,
+            protocol: self.protocol,
+            what,
+        }
+    }
+}
+
+impl<S: Default> Table<S> {
+    /// An empty table.
+    #[must_use]
+    pub fn new(limits: Limits, ledger: Arc<Ledger>) -> Self {
+        let length = ByLength::new(limits.connections.max(1));
+        Self {
+            connections: LruMap::with_hasher(length, foldhash::fast::RandomState::default()),
+            early: Early::default(),
+            limits,
+            ledger,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Connections at this moment.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// What was met so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes a record and hands on what it makes known.
+    #[inline]
+    pub fn record(&mut self, record: &Record<'_>, each: &mut impl FnMut(&mut S, Event<'_>)) {
+        let header = &record.header;
+        match &record.body {
+            Body::Segment(head, tail) => self.segment(header, head, tail, each),
+            Body::Early(identity, bytes) => {
+                let books = (&self.limits, &*self.ledger, &mut self.counts);
+                let time = Timestamp(header.time);
+                let length = header.length.max(header.head);
+                self.early
+                    .keep(identity, header.position, time, length, bytes, books);
+            }
+            Body::Connection(kind, identity) => self.life(header, *kind, identity, each),
+            Body::Process(..) => {}
+        }
+    }
+
+    /// Time goes on: what waits for a connection that does not come is given up.
+    pub fn expire(&mut self, now: Timestamp) {
+        let oldest = Timestamp(now.0.saturating_sub(self.limits.early_age));
+        self.early.expire(oldest, &self.ledger, &mut self.counts);
+    }
+
+    /// Forgets every connection, the idlest first.
+    pub fn evict_all(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
+        while self.evict_oldest(now, each) {}
+        self.expire(Timestamp(u64::MAX));
+    }
+
+    #[inline]
+    fn segment(
+        &mut self,
+        header: &Header,
+        head: &[u8],
+        tail: &[u8],
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let frame = Frame::of(header);
+        let mut books = Books {
+            ledger: &self.ledger,
+            limits: &self.limits,
+            counts: &mut self.counts,
+        };
+        if let Some(entry) = self.connections.get(&header.cookie) {
+            entry.segment(&frame, header, head, tail, &mut books, each);
+        } else if header.length > 0 {
+            // Without payload (a FIN, RST or acknowledgement behind the end) it makes no connection.
+            self.admit(&frame, each);
+            let mut books = Books {
+                ledger: &self.ledger,
+                limits: &self.limits,
+                counts: &mut self.counts,
+            };
+            if let Some(entry) = self.connections.get(&header.cookie) {
+                entry.segment(&frame, header, head, tail, &mut books, each);
+            }
+        }
+    }
+
+    fn life(
+        &mut self,
+        header: &Header,
+        kind: Kind,
+        identity: &Identity,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let frame = Frame::of(header);
+        let reason = Reason::from_byte(header.reason).unwrap_or(Reason::None);
+        let what = match kind {
+            Kind::Opened => Some(What::Opened),
+            Kind::Accepted => Some(What::Accepted),
+            Kind::Failed => return self.over(&frame, identity, What::Failed(reason), each),
+            Kind::Closed => return self.over(&frame, identity, What::Closed(reason), each),
+            _ => None,
+        };
+        if self.connections.get(&header.cookie).is_none() {
+            self.admit(&frame, each);
+        }
+        let Some(entry) = self.connections.get(&header.cookie) else {
+            return;
+        };
+        each(&mut entry.state, frame.event(What::Identified(identity)));
+        if let Some(what) = what {
+            each(&mut entry.state, frame.event(what));
+        }
+        let mut books = Books {
+            ledger: &self.ledger,
+            limits: &self.limits,
+            counts: &mut self.counts,
+        };
+        let state = &mut entry.state;
+        for (position, waiting) in self.early.join(identity) {
+            books.counts.early_joined += 1;
+            let frame = Frame {
+                time: waiting.time,
+                ..frame
+            };
+            let segment = Segment {
+                position,
+                length: u64::from(waiting.length),
+                head: &waiting.bytes,
+                tail: &[],
+            };
+            // What came first is where this direction begins; nothing is known of what lies below.
+            let take = &mut |what: What<'_>| each(state, frame.event(what));
+            entry.received.begin(position);
+            entry.received.take(segment, 0, false, &mut books, take);
+        }
+        entry.received.begin(identity.received);
+        entry.sent.begin(identity.sent);
+    }
+
+    /// The connection ends, or never was.
+    fn over(
+        &mut self,
+        frame: &Frame,
+        identity: &Identity,
+        what: What<'_>,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let entry = self.connections.remove(&frame.connection.0);
+        let mut entry = entry.unwrap_or_else(|| Box::new(Entry::new()));
+        let state = &mut entry.state;
+        each(state, frame.event(What::Identified(identity)));
+        let mut books = Books {
+            ledger: &self.ledger,
+            limits: &self.limits,
+            counts: &mut self.counts,
+        };
+        let out = &mut |what: What<'_>| each(state, frame.event(what));
+        entry.received.close(identity.received, &mut books, out);
+        entry.sent.close(identity.sent, &mut books, out);
+        each(state, frame.event(what));
+    }
+
+    fn admit(&mut self, frame: &Frame, each: &mut impl FnMut(&mut S, Event<'_>)) {
+        while self.connections.len() >= self.limits.connections.max(1) as usize
+            && self.evict_oldest(frame.time, each)
+        {
+            self.counts.evicted += 1;
+        }
+        self.connections
+            .insert(frame.connection.0, Box::new(Entry::new()));
+    }
+
+    fn evict_oldest(&mut self, time: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) -> bool {
+        let Some((key, mut entry)) = self.connections.pop_oldest() else {
+            return false;
+        };
+        entry.received.evict(&self.ledger);
+        entry.sent.evict(&self.ledger);
+        let event = Event {
+            connection: ConnectionKey(key),
+            time,
+            protocol: Protocol::Undecided,
+            what: What::Evicted,
+        };
+        each(&mut entry.state, event);
+        true
+    }
+}

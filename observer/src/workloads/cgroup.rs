@@ -1,0 +1,254 @@
+//! Cgroup v2: from the id the kernel reports to the directory's path.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Cgroups looked at in one walk, and paths remembered.
+const LIMIT: usize = 16_384;
+/// Between two walks; an id that is not known yet has no path until the next one.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// No cgroup v2 tree is mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum Absent {
+    /// The table of mounts cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// It has none.
+    #[error("no cgroup v2 mount in {0}: a kernel with cgroup v2 and a mount of it are needed")]
+    NotMounted(PathBuf),
+}
+
+/// Paths of cgroups by id, learnt by walking the tree when an unknown id appears.
+pub struct Cgroups {
+    mount: PathBuf,
+    /// Relative to the mount, with `/` in front; `None` for an id that a walk did not find.
+    paths: HashMap<u64, Option<Arc<str>>, foldhash::fast::RandomState>,
+    limit: usize,
+    walked: Option<Instant>,
+}
+
+impl Cgroups {
+    /// Of the tree that is mounted below `root`: `/`, or where the host's root is.
+    ///
+    /// # Errors
+    /// [`Absent`] where there is none.
+    pub fn find(root: &Path) -> Result<Self, Absent> {
+        let table = root.join("proc/self/mountinfo");
+        let text = match fs::read_to_string(&table) {
+            Ok(text) => text,
+            Err(error) => return Err(Absent::Unreadable(table, error)),
+        };
+        let Some(mount) = mount_point(&text) else {
+            return Err(Absent::NotMounted(table));
+        };
+        let below = mount.strip_prefix("/").unwrap_or(&mount);
+        Ok(Self::at(root.join(below)))
+    }
+
+    /// Of the tree mounted there.
+    #[must_use]
+    pub fn at(mount: PathBuf) -> Self {
+        Self {
+            mount,
+            paths: HashMap::default(),
+            limit: LIMIT,
+            walked: None,
+        }
+    }
+
+    /// Where the tree is mounted.
+    #[must_use]
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The path of a cgroup, `/` being the root's. A cgroup that is gone keeps its path while
+    /// there is room.
+    pub fn path(&mut self, id: u64) -> Option<Arc<str>> {
+        if let Some(path) = self.paths.get(&id) {
+            return path.clone();
+        }
+        self.look_for(id, Instant::now())
+    }
+
+    fn look_for(&mut self, id: u64, now: Instant) -> Option<Arc<str>> {
+        let recent = self
+            .walked
+            .is_some_and(|at| now.saturating_duration_since(at) < INTERVAL);
+        if id == 0 || recent {
+            return None;
+        }
+        self.walked = Some(now);
+        let found = walk(&self.mount, self.limit);
+        if self.paths.len() + found.len() > self.limit {
+            self.paths.clear();
+        }
+        let found = found.into_iter().map(|(id, path)| (id, Some(path)));
+        self.paths.extend(found);
+        if self.paths.len() < self.limit {
+            self.paths.entry(id).or_insert(None);
+        }
+        self.paths.get(&id).cloned().flatten()
+    }
+}
+
+/// Every directory of the tree, at most `limit`, the nearest to the root first.
+fn walk(mount: &Path, limit: usize) -> Vec<(u64, Arc<str>)> {
+    let mut found = Vec::new();
+    let mut next = std::collections::VecDeque::from([String::from("/")]);
+    while let Some(path) = next.pop_front() {
+        if found.len() >= limit {
+            break;
+        }
+        let directory = mount.join(path.trim_start_matches('/'));
+        // A cgroup may go while we walk.
+        let Ok(metadata) = fs::metadata(&directory) else {
+            continue;
+        };
+        let below = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for entry in below {
+            if next.len() < limit && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let name = entry.file_name();
+                let parent = path.trim_end_matches('/');
+                next.push_back(format!("{parent}/{}", name.to_string_lossy()));
+            }
+        }
+        found.push((metadata.ino(), path.into()));
+    }
+    found
+}
+
+/// The first cgroup v2 mount of a `mountinfo` (proc(5)): `id parent device root point options
+/// [optional…] - type source options`.
+#[must_use]
+pub fn mount_point(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let kind = filesystem.split(' ').next()?;
+        let point = mount.split(' ').nth(4)?;
+        (kind == "cgroup2").then(|| unescape(point).into())
+    })
+}
+
+/// Blanks and backslashes are octal there.
+fn unescape(text: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes with the test.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str, cgroups: &[&str]) -> Self {
+            let path = std::env::temp_dir().join(format!("cgroups-{name}-{}", std::process::id()));
+            for cgroup in cgroups {
+                fs::create_dir_all(path.join("sys/fs/cgroup").join(cgroup)).unwrap();
+            }
+            fs::create_dir_all(path.join("proc/self")).unwrap();
+            let table = "24 1 0:22 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n";
+            fs::write(path.join("proc/self/mountinfo"), table).unwrap();
+            Self(path)
+        }
+
+        fn id(&self, cgroup: &str) -> u64 {
+            let path = self.0.join("sys/fs/cgroup").join(cgroup);
+            fs::metadata(path).unwrap().ino()
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_mount_is_found_where_it_is() {
+        let pure = "24 1 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
+        let hybrid = "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let odd = "41 31 0:38 / /mnt/a\\040b rw - cgroup2 none rw\n";
+        let rows = [
+            (pure, Some("/sys/fs/cgroup")),
+            (hybrid, Some("/sys/fs/cgroup/unified")),
+            (odd, Some("/mnt/a b")),
+            (
+                "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+                None,
+            ),
+            ("cgroup2\n - \n", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(mount_point(text), expected.map(PathBuf::from), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_its_directorys_path() {
+        let tree = Tree::new("paths", &["shop/api", "shop/db"]);
+        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        assert_eq!(
+            cgroups.path(tree.id("shop/db")).as_deref(),
+            Some("/shop/db")
+        );
+        assert_eq!(cgroups.path(tree.id("shop")).as_deref(), Some("/shop"));
+        assert_eq!(cgroups.path(tree.id("")).as_deref(), Some("/"));
+        assert_eq!(cgroups.path(0), None);
+    }
+
+    #[test]
+    fn a_new_cgroup_is_found_by_the_next_walk_and_a_gone_one_keeps_its_path() {
+        let tree = Tree::new("new", &["old"]);
+        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let (old, start) = (tree.id("old"), Instant::now());
+        assert!(cgroups.look_for(old, start).is_some());
+        fs::create_dir(tree.0.join("sys/fs/cgroup/new")).unwrap();
+        let new = tree.id("new");
+        fs::remove_dir(tree.0.join("sys/fs/cgroup/old")).unwrap();
+        assert_eq!(cgroups.look_for(new, start), None, "no two walks at once");
+        assert_eq!(
+            cgroups.look_for(new, start + INTERVAL).as_deref(),
+            Some("/new")
+        );
+        assert_eq!(cgroups.path(old).as_deref(), Some("/old"));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let tree = Tree::new("bounded", &["a", "b", "c", "d", "e"]);
+        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        cgroups.limit = 3;
+        for (seconds, id) in (0..50).map(|i| (i * 2, u64::MAX - i)) {
+            cgroups.look_for(id, Instant::now() + Duration::from_secs(seconds));
+            assert!(cgroups.paths.len() <= 3);
+        }
+    }
+
+    #[test]
+    fn a_machine_without_the_tree_is_told_in_a_sentence() {
+        let tree = Tree::new("absent", &[]);
+        let table = tree.0.join("proc/self/mountinfo");
+        fs::write(&table, "1 1 0:1 / / rw - ext4 /dev/sda rw\n").unwrap();
+        let error = Cgroups::find(&tree.0).err().unwrap().to_string();
+        assert!(error.starts_with("no cgroup v2 mount in "), "{error}");
+        fs::remove_file(&table).unwrap();
+        let error = Cgroups::find(&tree.0).err().unwrap().to_string();
+        assert!(error.starts_with("cannot read "), "{error}");
+    }
+}
