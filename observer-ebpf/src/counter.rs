@@ -50,6 +50,7 @@ counters! {
     SkippedSockets, Skipped, "sockets", "Payload of sockets over the bound of sockets with state.";
     LostRing, Lost, "ring_full", "Payload of records that found no room in the ring.";
     LostStorage, Lost, "storage", "Payload of sockets whose state could not be allocated.";
+    LostReordered, Lost, "reordered", "Payload behind more gaps than a socket's state can hold.";
     OwnSegments, Count, "own", "Segments of the agent's own listener, not looked at.";
     RecordsSubmitted, Count, "submitted", "Records put into the ring.";
     RecordsRingFull, Count, "ring_full", "Records that found no room in the ring.";
@@ -59,5 +60,5 @@ counters! {
     SegmentsMalformed, Count, "malformed", "Packets whose headers contradict their length.";
     SocketsTracked, Count, "tracked", "Sockets that were given state.";
     SocketsReleased, Count, "released", "Sockets whose state was released at their close.";
-    MapFull, Count, "map_full", "Updates a bounded map refused.";
+    WakeUps, Count, "wake_ups", "Times the agent was woken because a ring had filled up.";
 }

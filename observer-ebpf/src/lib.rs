@@ -23,4 +23,4 @@ pub use record::{
     Direction, Flags, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Process,
     Protocol, Reason, Version,
 };
-pub use settings::{SIZE_CLASSES, Settings, Verdict};
+pub use settings::{RINGS_MAX, SIZE_CLASSES, Settings, TAIL_MAX, VERDICT_SLOTS, Verdict};

@@ -223,8 +223,10 @@ closed_enum! {
         TimedOut = 4, "timed_out";
         /// RST in answer to a SYN.
         Refused = 5, "refused";
-        /// Anything else in answer to a SYN.
+        /// Anything else in answer to a SYN, or an ICMP error that ended the connection.
         Unreachable = 6, "unreachable";
+        /// The local end gave the connect up before it was answered.
+        Abandoned = 7, "abandoned";
     }
 }
 

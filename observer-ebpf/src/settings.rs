@@ -6,19 +6,30 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// the ring wastes less than half of a record.
 pub const SIZE_CLASSES: [u32; 11] = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536];
 
+/// Most bytes [`Settings::tail`] may ask for; what a record with a tail has room for.
+pub const TAIL_MAX: u32 = 128;
+
+/// Slots of the array that says "a verdict of a cookie in this slot has changed", a power of two:
+/// a program looks a verdict up only then.
+pub const VERDICT_SLOTS: u32 = 4096;
+
+/// Most rings, and the slots of the array that holds them.
+pub const RINGS_MAX: u32 = 8;
+
 /// Written once before the programs are loaded.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Settings {
     /// Payload bytes copied per turn and direction, indexed by [`crate::Protocol`].
     pub budgets: [u32; 16],
-    /// Bytes copied from a segment's end once the budget of the turn is spent.
+    /// Bytes copied from a segment's end once the budget of the turn is spent; at most
+    /// [`TAIL_MAX`].
     pub tail: u32,
     /// Turns after which an unrecognised connection is `other` for good.
     pub attempts: u32,
     /// Sockets that may have state at a time.
     pub sockets: u32,
-    /// Rings in use, 1 to 8.
+    /// Rings in use: 1, 2, 4 or 8 (at most [`RINGS_MAX`]).
     pub rings: u32,
     /// Unread bytes of a ring past which the agent is woken.
     pub wake: u32,
@@ -26,15 +37,24 @@ pub struct Settings {
     pub task_tgid: u32,
     /// Offset of `task_struct.comm`; 0 likewise.
     pub task_comm: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How far ahead of what TCP accepted a received segment may lie and still be believed, bytes.
+    pub window: u32,
+    /// Offset of `sock.sk_err`; 0 where unknown: then endings are told apart by packets alone.
+    pub sock_error: u32,
+    /// Offset of `sock.sk_cgrp_data`; 0 where unknown: then `sock_ops` cannot name the cgroup.
+    pub sock_cgroup: u32,
+    /// Offset of `cgroup.kn`.
+    pub cgroup_node: u32,
+    /// Offset of `kernfs_node.id`.
+    pub node_id: u32,
 }
 
 /// What the agent decided about a connection; value of the map keyed by socket cookie.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Verdict {
-    /// [`crate::Protocol`] to hold from now on.
+    /// [`crate::Protocol`] to hold from now on; [`crate::Protocol::Undecided`] leaves what the
+    /// kernel found.
     pub protocol: u8,
     /// Not 0: send the connection's identity again before its next segment.
     pub tell: u8,

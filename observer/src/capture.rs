@@ -1,3 +1,28 @@
 //! Loads the kernel programs, attaches them, drains the ring.
+//!
+//! ```text
+//!   host ──▶ can this machine?        settings ──▶ bounds of every map
+//!   attach: Capture ──┬─ probes    (which hooks hold, and what is lost without)
+//!                     ├─ ring      (records, by polling)
+//!                     ├─ counters  (what the kernel saw, skipped and lost)
+//!                     └─ verdicts  (what is not worth looking at)
+//! ```
+//!
+//! The only stage that talks to the kernel, and so the only one that may be unsafe; it is not.
 
+pub mod attach;
+mod btf;
+mod cgroup;
+pub mod counters;
+pub mod host;
+pub mod probes;
 pub mod record;
+pub mod ring;
+pub mod settings;
+pub mod verdicts;
+
+pub use attach::{Capture, CaptureError};
+pub use counters::{Counters, Snapshot};
+pub use ring::RingReader;
+pub use settings::{Budgets, Settings};
+pub use verdicts::Verdicts;

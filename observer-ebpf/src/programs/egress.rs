@@ -1,0 +1,109 @@
+//! What leaves a selected socket.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_tcp_sock};
+use aya_ebpf::macros::cgroup_skb;
+use aya_ebpf::programs::SkBuffContext;
+use observer_ebpf::{Counter, Direction, Flags, Opener, Reason};
+
+use super::count::count;
+use super::deliver::{Passing, deliver};
+use super::packet::{self, FIN, RST, SYN};
+use super::state::{self, create, find};
+use super::{SOCK_STREAM, TCP, life, tcp_state};
+
+/// Always 1: the packet goes on.
+#[cgroup_skb(egress)]
+fn observer_egress(ctx: SkBuffContext) -> i32 {
+    egress(ctx.skb.skb);
+    1
+}
+
+#[inline(always)]
+fn egress(skb: *mut __sk_buff) {
+    let Some(segment) = packet::parse(skb) else {
+        return;
+    };
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return;
+    }
+    let sk = unsafe { bpf_sk_fullsock(sk) };
+    if sk.is_null() || unsafe { (*sk).protocol } != TCP || unsafe { (*sk).type_ } != SOCK_STREAM {
+        return;
+    }
+    let tcp_state = unsafe { (*sk).state };
+    let tcp = unsafe { bpf_tcp_sock(sk) };
+    // On a listener: the answer to a SYN, sent in its child's name.
+    if tcp.is_null() || tcp_state == tcp_state::LISTEN {
+        return;
+    }
+    let mut state = find(sk);
+    if tcp_state == tcp_state::CLOSE {
+        // An abort sends its RST when the socket is closed already.
+        if segment.flags & RST != 0 && !state.is_null() {
+            life::end_unwatched(state, sk, tcp, Reason::ResetByUs as u32);
+        }
+        return;
+    }
+    if state.is_null() {
+        if segment.length == 0 {
+            return;
+        }
+        let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+        state = create(sk, tcp, Opener::Unknown as u32, segment.length, cookie);
+        if state.is_null() {
+            return;
+        }
+    }
+    if segment.flags & SYN != 0 {
+        // TCP Fast Open: data on the SYN itself (RFC 7413).
+        unsafe {
+            (*state).sent_first = segment.sequence;
+            (*state).sent_next = 0;
+            (*state).opener = Opener::Active as u8;
+        }
+    }
+    let next = unsafe { (*state).sent_next };
+    let first = unsafe { (*state).sent_first };
+    let start = state::position(next, first, segment.sequence);
+    let end = start + i64::from(segment.length);
+    let finished_before = unsafe { (*state).finished[Direction::Sent as usize] } != 0;
+    let again = end < next as i64
+        || (end == next as i64 && segment.length > 0)
+        || (segment.length == 0 && segment.flags & FIN != 0 && finished_before);
+    let mut passing = Passing {
+        position: start as u64,
+        length: 0,
+        offset: segment.offset,
+        ahead: 0,
+        flags: 0,
+        direction: Direction::Sent as u8,
+    };
+    if again && segment.flags & RST == 0 {
+        count(Counter::SegmentsRetransmitted, 1);
+        passing.flags = Flags::RETRANSMITTED;
+    } else {
+        if end > next as i64 {
+            let fresh = if start < next as i64 { next as i64 } else { start };
+            passing.position = fresh as u64;
+            passing.offset += (fresh - start) as u32;
+            passing.length = (end - fresh) as u32;
+            unsafe { (*state).sent_next = end as u64 };
+        }
+        if segment.flags & FIN != 0 {
+            passing.flags |= Flags::FIN;
+            unsafe { (*state).finished[Direction::Sent as usize] = 1 };
+        }
+        if segment.flags & RST != 0 {
+            passing.flags |= Flags::RST;
+        }
+    }
+    deliver(skb, sk, tcp, state, &passing);
+    if segment.flags & RST != 0 {
+        life::end_unwatched(state, sk, tcp, Reason::ResetByUs as u32);
+    } else if segment.flags & FIN != 0 && unsafe { (*state).finished[Direction::Received as usize] } != 0
+    {
+        life::end_unwatched(state, sk, tcp, Reason::Finished as u32);
+    }
+}

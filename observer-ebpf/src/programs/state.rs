@@ -1,0 +1,227 @@
+//! What is remembered of a socket: at most 128 bytes, in its own storage.
+
+use core::mem::zeroed;
+use core::ptr;
+
+use aya_ebpf::bindings::{
+    BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_spin_lock, bpf_tcp_sock,
+};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get,
+};
+use observer_ebpf::{Counter, Direction, Opener, Protocol};
+
+use super::count::{count, track, tracked};
+use super::setting;
+use crate::maps::{OWN, SOCKETS};
+
+/// A received stretch that has not come yet, between two that have.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Gap {
+    /// Low half of the position where it begins.
+    pub(super) start: u32,
+    /// Low half of the position behind it; equal to `start` where there is no gap.
+    pub(super) end: u32,
+}
+
+/// Gaps a socket can remember.
+pub(super) const GAPS: usize = 4;
+
+/// A socket's state.
+///
+/// Bytes rather than bits: both directions run at once on two processors, and only `gaps` and
+/// `received_next`, which the ledger's exactness hangs on, are worth the lock.
+#[repr(C)]
+pub(crate) struct State {
+    /// Guards `received_next` and `gaps`.
+    pub(super) lock: bpf_spin_lock,
+    /// Sequence number of the first byte received.
+    pub(super) received_first: u32,
+    /// Sequence number of the first byte sent.
+    pub(super) sent_first: u32,
+    /// Records that found no room since the last one that did.
+    pub(super) lost: u32,
+    /// Position behind the furthest byte received that was counted.
+    pub(super) received_next: u64,
+    /// Position behind the furthest byte sent that was counted.
+    pub(super) sent_next: u64,
+    /// Its cookie.
+    pub(super) cookie: u64,
+    /// Its cgroup; 0 until known.
+    pub(super) cgroup: u64,
+    /// Received stretches missing below `received_next`.
+    pub(super) gaps: [Gap; GAPS],
+    /// Bytes copied since the last turn, by [`Direction`].
+    pub(super) spent: [u32; 2],
+    /// The verdict slot's epoch that was last looked at.
+    pub(super) epoch: u32,
+    /// Process that was seen sending; 0 until one was.
+    pub(super) process: u32,
+    /// Its name.
+    pub(super) command: [u8; 16],
+    /// [`Protocol`].
+    pub(super) protocol: u8,
+    /// Turns at which it was not recognised, or at which a switch to TLS was looked for.
+    pub(super) attempts: u8,
+    /// 1 + the [`Direction`] of the last payload; 0 before any.
+    pub(super) last: u8,
+    /// [`Opener`].
+    pub(super) opener: u8,
+    /// Not 0: the agent was told who it is.
+    pub(super) identified: u8,
+    /// Not 0: `sock_ops` will tell of its end.
+    pub(super) watched: u8,
+    /// Bits by [`Direction`]: FIN passed.
+    pub(super) finished: [u8; 2],
+    /// Not 0: an RST of the peer passed.
+    pub(super) reset: u8,
+    /// Not 0: its end was told, and its place given back.
+    pub(super) closed: u8,
+    /// Not 0: `gaps` holds something.
+    pub(super) gapped: u8,
+    pub(super) reserved: [u8; 5],
+}
+
+const _: () = assert!(size_of::<State>() <= 128);
+
+/// The state of a full socket, or null.
+#[inline(always)]
+pub(super) fn find(sk: *mut bpf_sock) -> *mut State {
+    let map = (&raw const SOCKETS).cast_mut();
+    unsafe { bpf_sk_storage_get(map.cast(), sk.cast(), ptr::null_mut(), 0) }.cast()
+}
+
+/// Forgets the state.
+#[inline(always)]
+pub(super) fn remove(sk: *mut bpf_sock) {
+    let map = (&raw const SOCKETS).cast_mut();
+    unsafe { bpf_sk_storage_delete(map.cast(), sk.cast()) };
+}
+
+/// Whether the socket is the agent's listener or came from it.
+#[inline(always)]
+pub(super) fn is_own(sk: *mut bpf_sock) -> bool {
+    let map = (&raw const OWN).cast_mut();
+    !unsafe { bpf_sk_storage_get(map.cast(), sk.cast(), ptr::null_mut(), 0) }.is_null()
+}
+
+/// Gives a socket state, or counts why it has none and returns null. `length` payload bytes are
+/// then counted as skipped or lost.
+#[inline(never)]
+pub(super) fn create(
+    sk: *mut bpf_sock,
+    tcp: *mut bpf_tcp_sock,
+    opener: u32,
+    length: u32,
+    cookie: u64,
+) -> *mut State {
+    if tracked() >= u64::from(setting!(sockets)) {
+        count(Counter::SeenBytes, u64::from(length));
+        count(Counter::SkippedSockets, u64::from(length));
+        return ptr::null_mut();
+    }
+    let mut initial: State = unsafe { zeroed() };
+    initial.cookie = cookie;
+    initial.protocol = if is_own(sk) {
+        Protocol::Own as u8
+    } else {
+        Protocol::Undecided as u8
+    };
+    begin(&raw mut initial, tcp, opener as u8);
+    let map = (&raw const SOCKETS).cast_mut();
+    let state: *mut State = unsafe {
+        bpf_sk_storage_get(
+            map.cast(),
+            sk.cast(),
+            (&raw mut initial).cast(),
+            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+        )
+    }
+    .cast();
+    if state.is_null() {
+        // Another processor was faster, or there is no memory.
+        let other = find(sk);
+        if other.is_null() {
+            count(Counter::SeenBytes, u64::from(length));
+            count(Counter::LostStorage, u64::from(length));
+        }
+        return other;
+    }
+    count(Counter::SocketsTracked, 1);
+    track(1);
+    state
+}
+
+/// Takes a socket's first-byte sequence numbers and present positions from TCP.
+///
+/// `bytes_received` moves just before `rcv_nxt` and `bytes_acked` just before `snd_una`, under a
+/// lock that ingress does not hold: read until two readings agree.
+#[inline(always)]
+pub(super) fn begin(state: *mut State, tcp: *mut bpf_tcp_sock, opener: u8) {
+    let mut received = unsafe { (&raw const (*tcp).bytes_received).read_volatile() };
+    let mut acked = unsafe { (&raw const (*tcp).bytes_acked).read_volatile() };
+    let mut received_next = 0;
+    let mut unacked = 0;
+    for _ in 0..3 {
+        received_next = unsafe { (&raw const (*tcp).rcv_nxt).read_volatile() };
+        unacked = unsafe { (&raw const (*tcp).snd_una).read_volatile() };
+        let again = unsafe { (&raw const (*tcp).bytes_received).read_volatile() };
+        let acked_again = unsafe { (&raw const (*tcp).bytes_acked).read_volatile() };
+        if again == received && acked_again == acked {
+            break;
+        }
+        received = again;
+        acked = acked_again;
+    }
+    // The active opener's own SYN was acknowledged, and counted, before its first byte.
+    let own_syn = u32::from(opener == Opener::Active as u8);
+    let sent_first = unacked.wrapping_sub(acked as u32).wrapping_add(own_syn);
+    let outstanding = unsafe { (*tcp).snd_nxt }.wrapping_sub(unacked);
+    unsafe {
+        (*state).opener = opener;
+        (*state).received_first = received_next.wrapping_sub(received as u32);
+        (*state).sent_first = sent_first;
+        (*state).received_next = received;
+        (*state).sent_next = (acked + u64::from(outstanding)).saturating_sub(u64::from(own_syn));
+    }
+}
+
+/// The position of a sequence number, from one that is known to be near.
+#[inline(always)]
+pub(super) fn position(near: u64, first: u32, sequence: u32) -> i64 {
+    let distance = sequence.wrapping_sub(first.wrapping_add(near as u32)) as i32;
+    (near as i64).wrapping_add(i64::from(distance))
+}
+
+/// Notes who is sending, where the sender is the process that runs: only with nothing in flight,
+/// because what acknowledgements release leaves under whoever happens to run.
+#[inline(never)]
+pub(super) fn note_process(state: *mut State, direction: u32, packets_out: u32) {
+    let (tgid, comm) = (setting!(task_tgid), setting!(task_comm));
+    if direction != Direction::Sent as u32 || packets_out != 0 || tgid == 0 || comm == 0 {
+        return;
+    }
+    let task = unsafe { bpf_get_current_task() };
+    let mut process = 0_u32;
+    let read = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut process).cast(),
+            4,
+            (task + u64::from(tgid)) as *const _,
+        )
+    };
+    if read != 0 || process == 0 {
+        return;
+    }
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut (*state).command).cast(),
+            16,
+            (task + u64::from(comm)) as *const _,
+        );
+        (*state).process = process;
+        // Told again, now with its process.
+        (*state).identified = 0;
+    }
+}

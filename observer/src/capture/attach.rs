@@ -1,0 +1,454 @@
+//! Loads the object and attaches the table of probes.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{ArrayOfMaps, Map, MapData, MapError, RingBuf, SkStorage};
+use aya::programs::cgroup_skb::CgroupSkbLink;
+use aya::programs::sock_ops::SockOpsLink;
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError};
+use aya::programs::{SockOps, TracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use zerocopy::IntoBytes as _;
+
+use super::counters::Counters;
+use super::host::{self, KERNEL_TYPES};
+use super::probes::{Hook, PROBES, Probe, Status};
+use super::ring::RingReader;
+use super::settings::{OutOfRange, Settings};
+use super::verdicts::Verdicts;
+use super::{btf, cgroup};
+
+/// The kernel programs; empty where the agent was built without them.
+pub(super) const OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf.o"));
+
+const RING_NAMES: [&str; observer_ebpf::RINGS_MAX as usize] =
+    ["RING_0", "RING_1", "RING_2", "RING_3", "RING_4", "RING_5", "RING_6", "RING_7"];
+
+/// Why the kernel side does not run: what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The agent was built without its kernel programs.
+    #[error("this build holds no kernel programs; build with `cargo xtask build`")]
+    NoPrograms,
+    /// The machine lacks something.
+    #[error("{name} is required and was not found ({found}): {remedy}")]
+    Machine {
+        /// What.
+        name: &'static str,
+        /// What was found instead.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A setting is outside its range.
+    #[error(transparent)]
+    Settings(#[from] OutOfRange),
+    /// The kernel did not take the object.
+    #[error("the kernel refused the maps of the kernel programs ({0}); see `observer check`")]
+    Load(#[source] Box<EbpfError>),
+    /// The kernel did not take a required program.
+    #[error("the kernel refused the required program {program} ({reason}); see `observer check`")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// A map of the object is missing or of another shape: the object is not this agent's.
+    #[error("map {map} of the kernel programs is not as expected ({reason}); rebuild with `cargo xtask build`")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// In which way.
+        reason: String,
+    },
+    /// A selected cgroup is not there.
+    #[error("cgroup {path} cannot be opened ({source}); give a directory below {mount}")]
+    Cgroup {
+        /// The directory that was tried.
+        path: PathBuf,
+        /// Where the tree is mounted.
+        mount: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A required program could not be attached.
+    #[error("{program} cannot be attached to cgroup {path} ({reason})")]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// The cgroup.
+        path: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// The kernel side, loaded. Dropping it, or the process's death, detaches everything.
+pub struct Capture {
+    ebpf: Ebpf,
+    mount: PathBuf,
+    selected: HashMap<PathBuf, Selected>,
+    states: Vec<Status>,
+    cgroups: aya::maps::HashMap<MapData, u64, u8>,
+    own: SkStorage<MapData, u32>,
+    rings: Vec<RingReader>,
+    counters: Counters,
+    verdicts: Verdicts,
+    settings: Settings,
+    /// Keeps the rings' places in the kernel's array.
+    _rings: ArrayOfMaps<MapData>,
+}
+
+#[derive(Debug)]
+struct Selected {
+    id: u64,
+    /// With the index of the probe.
+    links: Vec<(usize, Link)>,
+}
+
+/// Held, not used: an attachment ends when its link is dropped.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop, which detaches")]
+enum Link {
+    Skb(CgroupSkbLink),
+    Ops(SockOpsLink),
+}
+
+impl Capture {
+    /// Loads the programs and attaches those that belong to the node; nothing is selected yet.
+    ///
+    /// # Errors
+    /// One sentence for what is missing: a privilege, a kernel feature, the cgroup v2 tree, or a
+    /// setting outside its range.
+    pub fn load(settings: &Settings) -> Result<Self, CaptureError> {
+        settings.validate()?;
+        if OBJECT.is_empty() {
+            return Err(CaptureError::NoPrograms);
+        }
+        if let Some(missing) = host::requirements().into_iter().find(|r| r.required && !r.met) {
+            return Err(CaptureError::Machine {
+                name: missing.name,
+                found: missing.found,
+                remedy: missing.remedy,
+            });
+        }
+        let mount = cgroup::find_mount().ok().flatten().ok_or(CaptureError::Machine {
+            name: "cgroup v2 tree",
+            found: "not mounted".to_owned(),
+            remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
+        })?;
+        if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+            // Only kernels before 5.11 count maps against it.
+            tracing::debug!(%error, "the limit on locked memory stays as it is");
+        }
+        let types = fs::read(KERNEL_TYPES).map_err(|error| CaptureError::Machine {
+            name: "kernel type information (BTF)",
+            found: error.to_string(),
+            remedy: "make /sys/kernel/btf/vmlinux readable",
+        })?;
+        let mut ebpf = load_object(settings, &types)?;
+        let states = PROBES.iter().map(|probe| prepare(&mut ebpf, probe)).collect::<Vec<_>>();
+        if let Some((probe, reason)) = states.iter().find_map(|state| {
+            state.failure.clone().filter(|_| state.probe.required).map(|why| (state.probe, why))
+        }) {
+            return Err(CaptureError::Program { program: probe.program, reason });
+        }
+        let (rings, array) = take_rings(&mut ebpf, settings)?;
+        let counters = Counters::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "TRACKED")?);
+        let verdicts = Verdicts::new(take(&mut ebpf, "VERDICTS")?, take(&mut ebpf, "EPOCHS")?);
+        Ok(Self {
+            mount,
+            selected: HashMap::new(),
+            states,
+            cgroups: take(&mut ebpf, "CGROUPS")?,
+            own: take(&mut ebpf, "OWN")?,
+            rings,
+            counters,
+            verdicts,
+            settings: settings.clone(),
+            _rings: array,
+            ebpf,
+        })
+    }
+
+    /// Selects a cgroup, by its directory or its path below the cgroup v2 mount, with everything
+    /// below it. Where it or one above it is selected already, nothing changes; what is selected
+    /// below it becomes part of it, so that no packet is seen twice.
+    ///
+    /// # Errors
+    /// Where there is no such cgroup, or a required program cannot be attached to it; then it is
+    /// not selected.
+    pub fn attach(&mut self, selection: &Path) -> Result<(), CaptureError> {
+        let path = cgroup::resolve(&self.mount, selection);
+        let failed = |source| CaptureError::Cgroup {
+            path: path.clone(),
+            mount: self.mount.clone(),
+            source,
+        };
+        let path = fs::canonicalize(&path).map_err(failed)?;
+        let directory = File::open(&path).map_err(failed)?;
+        let id = cgroup::id(&path).map_err(failed)?;
+        // One that was removed and made again is another cgroup.
+        if self.selected.get(&path).is_some_and(|selected| selected.id != id) {
+            self.detach(&path);
+        }
+        if self.selected.keys().any(|selected| path.starts_with(selected)) {
+            return Ok(());
+        }
+        let mut links = Vec::new();
+        for (index, probe) in PROBES.iter().enumerate() {
+            let Some(state) = self.states.get_mut(index) else { continue };
+            // What could not be loaded has said so.
+            if !probe.hook.is_per_cgroup() || state.failure.is_some() && state.attached == 0 {
+                continue;
+            }
+            match link(&mut self.ebpf, probe, &directory) {
+                Ok(link) => {
+                    state.attached += 1;
+                    links.push((index, link));
+                }
+                Err(reason) if probe.required => {
+                    let error = CaptureError::Attach { program: probe.program, path, reason };
+                    self.forget(links);
+                    return Err(error);
+                }
+                Err(reason) => state.failure = Some(reason),
+            }
+        }
+        let below: Vec<PathBuf> =
+            self.selected.keys().filter(|other| other.starts_with(&path)).cloned().collect();
+        for other in below {
+            self.detach(&other);
+        }
+        if let Err(error) = self.cgroups.insert(id, 1, 0) {
+            tracing::warn!(%error, "a selected cgroup has no process records");
+        }
+        self.selected.insert(path, Selected { id, links });
+        Ok(())
+    }
+
+    /// Ends a selection; true where there was one. Connections that go on are not seen any more.
+    pub fn detach(&mut self, selection: &Path) -> bool {
+        let path = cgroup::resolve(&self.mount, selection);
+        let Some(selected) = self.selected.remove(&path) else {
+            return false;
+        };
+        if let Err(error) = self.cgroups.remove(&selected.id) {
+            tracing::debug!(%error, "a cgroup was not among those with process records");
+        }
+        self.forget(selected.links);
+        true
+    }
+
+    fn forget(&mut self, links: Vec<(usize, Link)>) {
+        for (index, _) in &links {
+            if let Some(state) = self.states.get_mut(*index) {
+                state.attached = state.attached.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Ends the selections whose cgroup is gone; how many there were.
+    pub fn sweep(&mut self) -> usize {
+        let gone: Vec<PathBuf> = self
+            .selected
+            .iter()
+            .filter(|(path, selected)| cgroup::id(path).ok() != Some(selected.id))
+            .map(|(path, _)| path.clone())
+            .collect();
+        gone.iter().filter(|path| self.detach(path)).count()
+    }
+
+    /// What is selected.
+    pub fn selected(&self) -> impl Iterator<Item = &Path> {
+        self.selected.keys().map(PathBuf::as_path)
+    }
+
+    /// Where the cgroup v2 tree is mounted.
+    pub fn cgroup_mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The readers, one for each ring; the first call takes them.
+    pub fn rings(&mut self) -> Vec<RingReader> {
+        std::mem::take(&mut self.rings)
+    }
+
+    /// What the kernel counted.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// To tell the kernel what was found out about connections.
+    pub fn verdicts(&self) -> Verdicts {
+        self.verdicts.clone()
+    }
+
+    /// Every probe: attached how often, or why not.
+    pub fn probes(&self) -> &[Status] {
+        &self.states
+    }
+
+    /// Bytes of each map at its bound.
+    pub fn map_memory(&self) -> Vec<super::settings::MapMemory> {
+        self.settings.map_memory()
+    }
+
+    /// Marks a listener as the agent's own: nothing of it, nor of the connections it accepts from
+    /// now on, is looked at or counted as traffic.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, as for a descriptor that is no socket.
+    pub fn disown(&mut self, listener: &impl AsRawFd) -> Result<(), MapError> {
+        self.own.insert(listener, 1, 0)
+    }
+}
+
+fn load_object(settings: &Settings, types: &[u8]) -> Result<Ebpf, CaptureError> {
+    let wanted = [
+        ("task_struct", "tgid"),
+        ("task_struct", "comm"),
+        ("sock", "sk_err"),
+        ("sock", "sk_cgrp_data"),
+        ("cgroup", "kn"),
+        ("kernfs_node", "id"),
+    ];
+    let found = btf::offsets(types, &wanted);
+    let offset = |structure, member| found.get(&(structure, member)).copied().unwrap_or(0);
+    let mut kernel = settings.to_kernel();
+    kernel.task_tgid = offset("task_struct", "tgid");
+    kernel.task_comm = offset("task_struct", "comm");
+    kernel.sock_error = offset("sock", "sk_err");
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // Before 5.15 the pointer shared its word with other data.
+    if host::version(&release).is_some_and(|version| version >= (5, 15)) {
+        kernel.sock_cgroup = offset("sock", "sk_cgrp_data");
+        kernel.cgroup_node = offset("cgroup", "kn");
+        kernel.node_id = offset("kernfs_node", "id");
+    }
+    let btf = Btf::parse(types, Endianness::default()).map_err(|error| CaptureError::Machine {
+        name: "kernel type information (BTF)",
+        found: error.to_string(),
+        remedy: "run on a kernel whose /sys/kernel/btf/vmlinux is intact",
+    })?;
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&btf))
+        .override_global("SETTINGS", kernel.as_bytes(), true)
+        .map_max_entries("VERDICTS", settings.verdicts)
+        .map_max_entries("CGROUPS", settings.cgroups);
+    for name in RING_NAMES.into_iter().take(settings.rings as usize) {
+        loader.map_max_entries(name, settings.ring_bytes);
+    }
+    loader.load(OBJECT).map_err(|error| CaptureError::Load(Box::new(error)))
+}
+
+/// Loads a program, and attaches it if it belongs to the node.
+fn prepare(ebpf: &mut Ebpf, probe: &'static Probe) -> Status {
+    let outcome = match (probe.hook, ebpf.program_mut(probe.program)) {
+        (_, None) => Err("not in the object".to_owned()),
+        (Hook::CgroupEgress | Hook::CgroupIngress, Some(Program::CgroupSkb(program))) => {
+            program.load().map(|()| 0).map_err(|error| sentence(&error))
+        }
+        (Hook::SockOps, Some(Program::SockOps(program))) => {
+            program.load().map(|()| 0).map_err(|error| sentence(&error))
+        }
+        (Hook::Tracepoint(category, name), Some(Program::TracePoint(program))) => {
+            trace(program, category, name).map(|()| 1).map_err(|error| sentence(&error))
+        }
+        (_, Some(_)) => Err("of another type in the object".to_owned()),
+    };
+    match outcome {
+        Ok(attached) => Status { probe, attached, failure: None },
+        Err(failure) => Status { probe, attached: 0, failure: Some(failure) },
+    }
+}
+
+fn trace(program: &mut TracePoint, category: &str, name: &str) -> Result<(), ProgramError> {
+    program.load()?;
+    program.attach(category, name)?;
+    Ok(())
+}
+
+fn link(ebpf: &mut Ebpf, probe: &Probe, directory: &File) -> Result<Link, String> {
+    let skb = |program: &mut CgroupSkb, direction| {
+        // Links let several programs share a cgroup; their flags have to be 0.
+        let id = program.attach(directory, direction, CgroupAttachMode::Single)?;
+        program.take_link(id).map(Link::Skb)
+    };
+    let ops = |program: &mut SockOps| {
+        let id = program.attach(directory, CgroupAttachMode::Single)?;
+        program.take_link(id).map(Link::Ops)
+    };
+    match (probe.hook, ebpf.program_mut(probe.program)) {
+        (Hook::CgroupEgress, Some(Program::CgroupSkb(program))) => {
+            skb(program, CgroupSkbAttachType::Egress)
+        }
+        (Hook::CgroupIngress, Some(Program::CgroupSkb(program))) => {
+            skb(program, CgroupSkbAttachType::Ingress)
+        }
+        (Hook::SockOps, Some(Program::SockOps(program))) => ops(program),
+        _ => return Err("of another type in the object".to_owned()),
+    }
+    .map_err(|error| sentence(&error))
+}
+
+/// The error and its causes. Of what the verifier says, the end: the instruction and the reason.
+fn sentence(error: &ProgramError) -> String {
+    const END: usize = 600;
+    let mut text = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    match text.char_indices().rev().nth(END) {
+        Some((start, _)) => text.get(start..).map_or_else(String::new, |end| format!("…{end}")),
+        None => text,
+    }
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, CaptureError> {
+    let map = ebpf.take_map(name).ok_or(CaptureError::Map {
+        map: name,
+        reason: "missing".to_owned(),
+    })?;
+    T::try_from(map).map_err(|error| CaptureError::Map { map: name, reason: error.to_string() })
+}
+
+/// Puts the rings in use into the kernel's array, and makes a reader of each.
+fn take_rings(
+    ebpf: &mut Ebpf,
+    settings: &Settings,
+) -> Result<(Vec<RingReader>, ArrayOfMaps<MapData>), CaptureError> {
+    let mut array: ArrayOfMaps<MapData> = take(ebpf, "RINGS")?;
+    let mut readers = Vec::new();
+    for (index, name) in (0..settings.rings).zip(RING_NAMES) {
+        let failed = |reason: String| CaptureError::Map { map: name, reason };
+        let map = ebpf.take_map(name).ok_or_else(|| failed("missing".to_owned()))?;
+        let Map::RingBuf(data) = &map else {
+            return Err(failed("not a ring".to_owned()));
+        };
+        array.set(index, data, 0).map_err(|error| failed(error.to_string()))?;
+        let ring = RingBuf::try_from(map).map_err(|error| failed(error.to_string()))?;
+        readers.push(
+            RingReader::new(ring, settings).map_err(|error| failed(error.to_string()))?,
+        );
+    }
+    Ok((readers, array))
+}
