@@ -5,6 +5,7 @@
 //! panics. What a server says about itself is the oracle: a statement log, an access log,
 //! `INFO commandstats`.
 
+pub mod account;
 pub mod agent;
 pub mod apps;
 pub mod cgroup;

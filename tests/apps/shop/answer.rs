@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What a handler returns.
 pub(crate) type Answer = Result<Response, Failure>;
@@ -39,7 +39,11 @@ pub(crate) async fn healthy() -> Json<Value> {
 }
 
 fn envelope(status: StatusCode, data: Value) -> Response {
-    let body = json!({ "status": "success", "data": data, "code": status.as_u16() });
+    let body = Map::from_iter([
+        ("status".to_owned(), "success".into()),
+        ("data".to_owned(), data),
+        ("code".to_owned(), status.as_u16().into()),
+    ]);
     (status, Json(body)).into_response()
 }
 

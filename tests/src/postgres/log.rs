@@ -33,7 +33,7 @@ pub struct Entry {
     pub process: u32,
     /// The connection's database.
     pub database: String,
-    /// The connection's `application_name`.
+    /// The connection's `application_name`; empty if it gave none.
     pub application: String,
     /// The entry's SQLSTATE.
     pub sqlstate: String,
@@ -155,7 +155,8 @@ fn entry(line: &str) -> Option<Entry> {
     Some(Entry {
         process: process.parse().ok()?,
         database: database.into(),
-        application: application.into(),
+        // What the server writes for a client that gave none.
+        application: application.replace("[unknown]", ""),
         sqlstate: sqlstate.into(),
         kind,
         text: text.into(),
@@ -198,7 +199,7 @@ mod tests {
              7|shop|psql|00000|LOG:  fastpath function call: \"int4abs\" (OID 1397)\n\
              7|shop|psql|42601|ERROR:  syntax error at or near \"SELEC\" at character 1\n\
              7|shop|psql|42601|STATEMENT:  SELEC 1\n\
-             8|postgres||00000|LOG:  statement: SELECT 1; SELECT 2\n\
+             8|postgres|[unknown]|00000|LOG:  statement: SELECT 1; SELECT 2\n\
              not an entry\n",
         );
         assert_eq!(log.executions(), 1 + 1 + 1 + 1 + 2);
@@ -209,6 +210,7 @@ mod tests {
             BTreeMap::from([("GetShop", 1), ("GetOrder", 1)])
         );
         assert_eq!(shop.errors("42601"), 1);
+        assert_eq!(log.clone().by("").entries.len(), 1);
         assert_eq!(log.by("psql").entries.len(), shop.entries.len());
     }
 }
