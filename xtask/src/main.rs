@@ -1,3 +1,60 @@
 //! Builds, runs, tests and measures observer: one verb, one file.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod bench;
+mod build;
+mod check;
+mod demo;
+mod fuzz;
+mod kernel;
+mod packages;
+mod run;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Builds, runs, tests and measures observer. Each verb installs what it needs first.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", version)]
+enum Verb {
+    /// Install everything that any verb needs, and say what is missing
+    Setup(setup::Args),
+    /// Build target/release/observer, with the kernel programs inside it
+    Build,
+    /// Build the agent and run it
+    Run(run::Args),
+    /// Watch a small shop through the agent: real PostgreSQL, real Redis, seeded load
+    Demo(demo::Args),
+    /// Run every test, those on the real kernel with real servers included
+    Test(test::Args),
+    /// Check formatting, lints on both targets and documentation
+    Check,
+    /// Measure decoders, kernel programs and the throughput of observed servers
+    Bench(bench::Args),
+    /// Throw arbitrary bytes at the decoders
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Verb::parse() {
+        Verb::Setup(args) => setup::run(&args),
+        Verb::Build => build::run(),
+        Verb::Run(args) => run::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Check => check::run(),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -154,7 +154,9 @@ fn is_postgres(bytes: &[u8; LOOK], length: u32) -> bool {
     }
     let size = u32::from_be_bytes([0, bytes[2], bytes[3], bytes[4]]);
     match bytes[0] {
-        b'1' | b'2' | b'3' | b'n' | b's' | b'c' | b'I' | b'X' => size == 4 && follows(bytes[5], length, 5),
+        b'1' | b'2' | b'3' | b'n' | b's' | b'c' | b'I' | b'X' => {
+            size == 4 && follows(bytes[5], length, 5)
+        }
         b'Z' => size == 5 && matches!(bytes[5], b'I' | b'T' | b'E'),
         b'S' | b'H' => size == 4 || size >= 7,
         b'K' => size >= 12,

@@ -32,7 +32,11 @@ pub(super) struct Part {
 #[inline(always)]
 pub(super) fn claim(state: *mut State, start: u64, end: u64, accepted: u64) -> Part {
     let state = unsafe { &mut *state };
-    let mut part = Part { start, length: 0, lost: 0 };
+    let mut part = Part {
+        start,
+        length: 0,
+        lost: 0,
+    };
     unsafe { bpf_spin_lock(&raw mut state.lock) };
     // Accepted without passing here: on the listener, or before the agent began.
     if accepted > state.received_next {
@@ -42,7 +46,13 @@ pub(super) fn claim(state: *mut State, start: u64, end: u64, accepted: u64) -> P
     let start = if start < accepted { accepted } else { start };
     if end > start {
         if start < next {
-            fill(state, &mut part, start, if end < next { end } else { next }, accepted);
+            fill(
+                state,
+                &mut part,
+                start,
+                if end < next { end } else { next },
+                accepted,
+            );
         } else if start > next {
             open(state, &mut part, next, start, accepted);
         }
@@ -82,7 +92,11 @@ fn fill(state: &mut State, part: &mut Part, start: u64, end: u64, accepted: u64)
         if gap.start == gap.end || !behind(gap.end, accepted as u32) {
             continue;
         }
-        let from = if behind(gap.start, low) { gap.start } else { low };
+        let from = if behind(gap.start, low) {
+            gap.start
+        } else {
+            low
+        };
         let to = if behind(gap.end, high) { high } else { gap.end };
         if !behind(to, from) {
             continue;

@@ -41,7 +41,10 @@ fn observer_exit(_ctx: TracePointContext) -> u32 {
 #[tracepoint]
 fn observer_oom(ctx: TracePointContext) -> u32 {
     if let Ok(victim) = unsafe { ctx.read_at::<u32>(VICTIM) } {
-        let victim = Process { process: victim, ..Process::default() };
+        let victim = Process {
+            process: victim,
+            ..Process::default()
+        };
         tell(Kind::ProcessOutOfMemory, victim);
     }
     0

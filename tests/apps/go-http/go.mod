@@ -1,0 +1,3 @@
+module observer/tests/go-http
+
+go 1.22
