@@ -62,6 +62,19 @@ impl Cgroup {
         Ok(fs::write(self.path.join("cgroup.procs"), pid.to_string())?)
     }
 
+    /// Runs `open` with this thread's process in the cgroup, so that the sockets it makes are the
+    /// cgroup's, and takes the process back.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or what `open` returns.
+    pub fn host<T>(&self, open: impl FnOnce() -> Result<T>) -> Result<T> {
+        let home = own()?;
+        self.adopt(process::id())?;
+        let opened = open();
+        fs::write(home.join("cgroup.procs"), process::id().to_string())?;
+        opened
+    }
+
     /// The file that a process writes `0` to, to be here.
     pub(crate) fn entrance(&self) -> Result<File> {
         let path = self.path.join("cgroup.procs");
@@ -108,4 +121,11 @@ pub fn mount() -> Result<PathBuf> {
             fields.split(' ').nth(4).map(PathBuf::from)
         })
         .context("no cgroup v2 is mounted")
+}
+
+/// The cgroup v2 that this process is in.
+fn own() -> Result<PathBuf> {
+    let lines = fs::read_to_string("/proc/self/cgroup")?;
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::/"));
+    Ok(mount()?.join(path.context("this process is in no cgroup v2")?))
 }

@@ -1,0 +1,163 @@
+//! The command as its users meet it: bad input, signals, restarts.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use aya::programs::loaded_programs;
+use nix::sys::signal::Signal;
+use observer_tests::agent::{Agent, Options, binary};
+use observer_tests::cgroup::Cgroup;
+use observer_tests::nginx::Nginx;
+use observer_tests::process::{Place, Process, find, need};
+use observer_tests::promtool::complaints;
+
+/// Names that exist for compatibility and that promtool dislikes.
+const COMPATIBILITY: [&str; 1] = ["naytife_shops_active_total"];
+
+fn observer(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new(binary()?).args(arguments).output()?)
+}
+
+/// One sentence that names the thing, and a failure.
+fn refuses(arguments: &[&str], names: &[&str]) -> Result<()> {
+    let output = observer(arguments)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success(), "{arguments:?} succeeded");
+    ensure!(output.stdout.is_empty(), "{arguments:?} printed {:?}", output.stdout);
+    let lines = said.lines().filter(|line| !line.trim().is_empty()).count();
+    ensure!(lines == 1, "{arguments:?} said {lines} lines:\n{said}");
+    for name in names {
+        ensure!(said.contains(name), "{arguments:?} does not name {name}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_input_is_one_clear_sentence() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let unknown = files.path().join("unknown.yaml");
+    fs::write(&unknown, "listen: 127.0.0.1:0\nlisen: 127.0.0.1:1\n")?;
+    let unknown = unknown.to_string_lossy();
+    refuses(&["run", "--config", &unknown], &[&unknown, "lisen", "listen"])?;
+    let absent = files.path().join("absent.yaml");
+    let absent = absent.to_string_lossy();
+    refuses(&["run", "--config", &absent], &[&absent])?;
+    let busy = TcpListener::bind("127.0.0.1:0")?;
+    let address = busy.local_addr()?.to_string();
+    let cgroup = Cgroup::create("idle")?;
+    let path = cgroup.path().to_string_lossy().into_owned();
+    refuses(&["run", "--listen", &address, "--cgroup", &path], &[&address])?;
+    refuses(&["run", "--cgroup", "no/such/cgroup"], &["no/such/cgroup"])?;
+    Ok(())
+}
+
+#[test]
+fn check_says_yes_on_this_machine() -> Result<()> {
+    let output = observer(&["check"])?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(said.lines().count() >= 4, "{said}");
+    Ok(())
+}
+
+#[test]
+fn what_is_exposed_pleases_promtool() -> Result<()> {
+    let cgroup = Cgroup::create("web")?;
+    let server = Nginx::start(&Place::within(&cgroup))?;
+    let agent = Agent::observe(&[&cgroup])?;
+    let client: ureq::Agent = ureq::Agent::new_with_defaults();
+    for n in 0..20 {
+        client.get(format!("http://{}/v1/shops/{n}", server.address())).call()?;
+    }
+    agent.settled()?;
+    let (status, text) = agent.get("/metrics")?;
+    ensure!(status == 200);
+    let left: Vec<_> = complaints(&text)?
+        .into_iter()
+        .filter(|line| !COMPATIBILITY.iter().any(|name| line.starts_with(name)))
+        .collect();
+    ensure!(left.is_empty(), "{left:#?}");
+    for (path, expected) in [("/healthz", 200), ("/readyz", 200), ("/absent", 404)] {
+        let (status, body) = agent.get(path)?;
+        ensure!(status == expected, "{path}: {status} {body}");
+    }
+    Ok(())
+}
+
+/// Programs of ours that the kernel holds.
+fn ours() -> usize {
+    loaded_programs()
+        .filter_map(Result::ok)
+        .filter(|program| program.name_as_str().is_some_and(|name| name.starts_with("observer_")))
+        .count()
+}
+
+#[test]
+fn sigterm_ends_it_in_order_within_two_seconds_and_leaves_nothing() -> Result<()> {
+    let before = ours();
+    let cgroup = Cgroup::create("web")?;
+    let agent = Agent::observe(&[&cgroup])?;
+    ensure!(ours() > before, "its programs are not named observer_…");
+    let (status, took) = agent.stop()?;
+    ensure!(status.code() == Some(0), "{status}");
+    ensure!(took < Duration::from_secs(2), "{took:?}");
+    ensure!(ours() == before, "{} programs left", ours() - before);
+    Ok(())
+}
+
+#[test]
+fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Result<()> {
+    let (web, clients) = (Cgroup::create("web")?, Cgroup::create("client")?);
+    let server = Nginx::start(&Place::within(&web))?;
+    let before = ours();
+    let files = tempfile::tempdir()?;
+    let log = files.path().join("wrk.log");
+    let mut wrk = Command::new(need("wrk")?);
+    wrk.args(["-t1", "-c4", "-d5s"]).arg(format!("http://{}/v1/shops", server.address()));
+    let mut load = Process::start(wrk, &log, &Place::within(&clients))?;
+    for _ in 0..3 {
+        let agent = Agent::observe(&[&web])?;
+        agent.eventually(|scrape| {
+            let requests = scrape.select("naytife_http_request_duration_seconds_count").sum();
+            ensure!(requests > 10.0, "{requests} requests");
+            Ok(())
+        })?;
+        agent.process().signal(Signal::SIGKILL)?;
+        drop(agent);
+    }
+    ensure!(ours() == before, "{} programs left", ours() - before);
+    let mut ended = || load.until("end", || None::<()>);
+    let said = ended().unwrap_err().to_string();
+    ensure!(said.contains("exit status: 0"), "{said}");
+    ensure!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn an_agent_without_traffic_has_an_empty_closed_ledger() -> Result<()> {
+    let (idle, own) = (Cgroup::create("idle")?, Cgroup::create("agent")?);
+    let agent = Agent::start(&Options {
+        cgroups: &[&idle],
+        cgroup: Some(&own),
+        ..Options::default()
+    })?;
+    let scrape = agent.settled()?;
+    scrape.select("observer_bytes_total").with("outcome", "seen").is(0)
+}
+
+#[test]
+fn without_root_it_says_so() -> Result<()> {
+    let Some(setpriv) = find("setpriv") else { anyhow::bail!("setpriv is not installed") };
+    let output = Command::new(setpriv)
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(binary()?)
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success());
+    ensure!(said.lines().count() == 1 && said.contains("root"), "{said}");
+    Ok(())
+}
