@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fuzz;
+pub mod postgres;
 #[cfg(test)]
 pub(crate) mod properties;
 pub mod transcript;
@@ -54,6 +55,8 @@ pub enum Lost {
     TooLong,
     /// A switch to an opaque stream: everything behind it is not ours, for good.
     Upgraded,
+    /// TLS was agreed on inside the protocol: everything behind it is ciphertext, for good.
+    Tls,
 }
 
 /// What became of the bytes a decoder took: those not named here were decoded.
