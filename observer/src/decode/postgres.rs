@@ -235,13 +235,16 @@ impl Postgres {
     /// Bytes held back, of both directions.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.client.held.len().saturating_add(self.server.held.len())
+        self.client
+            .held
+            .len()
+            .saturating_add(self.server.held.len())
     }
 
     fn client(&mut self, stamp: Timestamp, input: Input<'_>, lost: &mut GivenUp, out: Out<'_>) {
         let turn = self.link.last != Some(Side::Client);
         if turn {
-            self.turn(stamp, out);
+            self.turn(lost, out);
         }
         if let (Step::Start, Input::Bytes(&[first, ..])) = (self.client.step, input)
             && self.client.held.is_empty()
@@ -383,8 +386,8 @@ impl Postgres {
             }
             Input::Hole(length, cause) => {
                 if let Step::Adrift(why) = self.server.step {
-                    self.server.release();
-                    return lost.add(why, length);
+                    lost.add(why, length.saturating_add(self.server.held.len() as u64));
+                    return self.server.release();
                 }
                 let link = &mut self.link;
                 let skipped = self
@@ -404,17 +407,17 @@ impl Postgres {
         lost: &mut GivenUp,
         out: Out<'_>,
     ) {
+        self.link.tail = stamp;
+        // What is looked at is held, and given up once it is not.
         let held = &mut self.server.held;
-        match bytes.len().checked_sub(TAIL_LIMIT) {
-            Some(skip) => {
-                held.clear();
-                held.extend_from_slice(bytes.get(skip..).unwrap_or_default());
-            }
-            None => {
-                held.extend_from_slice(bytes);
-                held.drain(..held.len().saturating_sub(TAIL_LIMIT));
-            }
-        }
+        let passed = held
+            .len()
+            .saturating_add(bytes.len())
+            .saturating_sub(TAIL_LIMIT);
+        lost.add(why, passed as u64);
+        let (old, new) = (passed.min(held.len()), passed.saturating_sub(held.len()));
+        held.drain(..old);
+        held.extend_from_slice(bytes.get(new..).unwrap_or_default());
         // With one request open, its end is the end. With several, it may be another's.
         let anchor = if self.client.in_step() && self.link.awaiting == 1 {
             resync::anchor(held)
@@ -422,15 +425,12 @@ impl Postgres {
             None
         };
         let Some(anchor) = anchor else {
-            return lost.add(why, bytes.len() as u64);
+            return;
         };
         let held = std::mem::take(&mut self.server.held);
-        let start = anchor.ready.saturating_sub(TAGGED_READY);
-        let decoded = held.len().saturating_sub(match &anchor.answer {
-            Some((_, body)) => body.start.saturating_sub(framing::TAGGED),
-            None => start,
-        });
-        lost.add(why, bytes.len().saturating_sub(decoded) as u64);
+        let body = anchor.answer.as_ref().map(|(_, body)| body.start);
+        let found = body.unwrap_or(anchor.ready).saturating_sub(framing::TAGGED);
+        lost.add(why, found as u64);
         self.server.step = Step::Head;
         let answer = anchor.answer.iter().map(|(tag, body)| (*tag, body.clone()));
         for (tag, body) in answer.chain([(b'Z', anchor.ready..held.len())]) {
@@ -445,8 +445,8 @@ impl Postgres {
     }
 
     /// The client's turn begins: what the server said before it is whole.
-    fn turn(&mut self, stamp: Timestamp, out: Out<'_>) {
-        let Step::Adrift(_) = self.server.step else {
+    fn turn(&mut self, lost: &mut GivenUp, out: Out<'_>) {
+        let Step::Adrift(why) = self.server.step else {
             return;
         };
         let Some(anchor) = resync::anchor(&self.server.held) else {
@@ -454,12 +454,13 @@ impl Postgres {
         };
         let status = self.server.held.get(anchor.ready).copied();
         self.server.step = Step::Head;
+        lost.add(why, self.server.held.len() as u64);
         self.server.release();
         self.link.restart();
         self.link.idle = true;
         out(Message {
             side: Side::Server,
-            span: at(stamp),
+            span: at(self.link.tail),
             body: Body::Realigned(status.and_then(Status::from_byte)),
         });
     }
@@ -531,9 +532,6 @@ impl Postgres {
         });
     }
 }
-
-/// Bytes of a `ReadyForQuery` before its status.
-const TAGGED_READY: usize = 5;
 
 fn at(stamp: Timestamp) -> Span {
     Span {

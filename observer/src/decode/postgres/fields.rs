@@ -80,7 +80,9 @@ impl<'a> Values<'a> {
         if self.spent > HELD_LIMIT {
             return None;
         }
-        let bytes = self.cursor.take(if self.condensed { kept } else { length })?;
+        let bytes = self
+            .cursor
+            .take(if self.condensed { kept } else { length })?;
         bytes.get(..kept).map(Value::Bytes)
     }
 }
@@ -100,6 +102,11 @@ impl Formats<'_> {
             codes.nth(index)
         };
         code == Some(&[0, 1])
+    }
+
+    /// Whether each code says binary, as they were sent: none, one for all, or one each.
+    pub fn iter(&self) -> impl Iterator<Item = bool> {
+        self.0.chunks_exact(2).map(|code| code == [0, 1])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::stream::{Next, Raw};
 use super::{Body, Message, backend, frontend};
 use crate::decode::{Lost, Side};
+use crate::time::Timestamp;
 
 /// What both directions share.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Link {
     pub(super) begun: bool,
     /// Whether the server's last word was `ReadyForQuery`.
     pub(super) idle: bool,
+    /// When the server's end of turn, out of step, was last looked for.
+    pub(super) tail: Timestamp,
     /// Whether the client's turn, out of step, may still be a beginning.
     pub(super) candidate: bool,
     /// From here on nothing is ours.
