@@ -99,7 +99,8 @@ impl Selection<'_> {
 
     /// Their sum; 0 when there are none.
     pub fn sum(&self) -> f64 {
-        self.samples.iter().map(|s| s.value).sum()
+        // From +0: an empty sum of floats is -0.
+        self.samples.iter().fold(0.0, |sum, s| sum + s.value)
     }
 
     /// How many they are.

@@ -6,6 +6,7 @@ mod table;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,10 @@ enum Event {
     Interrupted,
 }
 
+/// Whether the user wants it to end.
+#[derive(Debug, Default)]
+struct Interrupted(Arc<AtomicBool>);
+
 /// What is started, in the order in which it is stopped.
 struct Stage {
     agent: Agent,
@@ -73,12 +78,25 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool> {
     let runtime = Runtime::new()?;
     let (sender, events) = channel();
-    listen_for_signals(&runtime, sender.clone())?;
-    let stage = match start(&events) {
-        Ok(stage) => stage,
-        Err(_) if interrupted(&events) => bail!("interrupted; everything is stopped"),
-        Err(error) => return Err(error),
+    let interrupted = Interrupted::default();
+    interrupted.listen(&runtime, &sender)?;
+    // A signal from the terminal also ends what we started, which then is no error of its own.
+    let ended = |result: Result<bool>| match result {
+        _ if interrupted.is_set() => bail!("interrupted; everything is stopped"),
+        other => other,
     };
+    ended(show(args, &runtime, sender, &events, &interrupted))
+}
+
+/// The whole show; what it started is stopped when it returns.
+fn show(
+    args: &Args,
+    runtime: &Runtime,
+    sender: Sender<Event>,
+    events: &Receiver<Event>,
+    interrupted: &Interrupted,
+) -> Result<bool> {
+    let stage = start(interrupted)?;
 
     let plan = Plan {
         address: stage.shop.address(),
@@ -90,34 +108,24 @@ fn run(args: &Args) -> Result<bool> {
     let progress = Arc::new(Progress::default());
     let load = load::run(plan, Arc::clone(&progress));
     runtime.spawn(async move { sender.send(Event::Sent(load.await)) });
-    let Some(sent) = watch(&stage, &events, &progress, plan.duration)? else {
-        bail!("interrupted; everything is stopped");
-    };
-
+    let sent = watch(&stage, events, &progress, plan.duration)?;
     say("waiting until everything that was seen is counted");
-    let agrees = conclude(&stage, &sent)?;
-    Ok(agrees)
+    conclude(&stage, &sent)
 }
 
-fn start(events: &Receiver<Event>) -> Result<Stage> {
-    let go_on = || {
-        if interrupted(events) {
-            bail!("interrupted");
-        }
-        Ok(())
-    };
+fn start(interrupted: &Interrupted) -> Result<Stage> {
     say("starting PostgreSQL, Redis and the shop");
     let postgres = Postgres::start(Place::default())?;
     postgres.create(DATABASE)?;
-    go_on()?;
+    interrupted.check()?;
     let redis = Redis::start(&Place::default())?;
     let cgroup = Cgroup::create(SERVICE)?;
     let url = postgres.url(DATABASE);
     let shop = App::shop(&Place::within(&cgroup), &url, redis.address())?;
-    go_on()?;
+    interrupted.check()?;
     say(&format!("observing the cgroup {}", cgroup.path().display()));
     let agent = Agent::observe(&[&cgroup])?;
-    go_on()?;
+    interrupted.check()?;
     Ok(Stage {
         agent,
         shop,
@@ -127,13 +135,13 @@ fn start(events: &Receiver<Event>) -> Result<Stage> {
     })
 }
 
-/// Shows what the agent exposes until the load is over; `None` when the user ended it.
+/// Shows what the agent exposes until the load is over.
 fn watch(
     stage: &Stage,
     events: &Receiver<Event>,
     progress: &Progress,
     duration: Duration,
-) -> Result<Option<Sent>> {
+) -> Result<Sent> {
     let mut screen = Screen::new(SERVICE, stage.agent.address());
     let start = Instant::now();
     let mut due = start + REFRESH;
@@ -147,9 +155,9 @@ fn watch(
                     duration,
                 );
                 screen.finish();
-                return Ok(Some(sent?));
+                return sent;
             }
-            Ok(Event::Interrupted) => return Ok(None),
+            Ok(Event::Interrupted) => bail!("interrupted"),
             Err(RecvTimeoutError::Timeout) => {
                 due += REFRESH;
                 screen.show(
@@ -207,28 +215,39 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
     Ok(wrong == 0 && settled.is_ok())
 }
 
-fn listen_for_signals(runtime: &Runtime, sender: Sender<Event>) -> Result<()> {
-    let _context = runtime.enter();
-    for kind in [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ] {
-        let mut signals = signal(kind).context("cannot listen for signals")?;
-        let sender = sender.clone();
-        runtime.spawn(async move {
-            while signals.recv().await.is_some() {
-                if sender.send(Event::Interrupted).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    Ok(())
-}
+// === impl Interrupted ===
 
-fn interrupted(events: &Receiver<Event>) -> bool {
-    matches!(events.try_recv(), Ok(Event::Interrupted))
+impl Interrupted {
+    fn listen(&self, runtime: &Runtime, sender: &Sender<Event>) -> Result<()> {
+        let _context = runtime.enter();
+        for kind in [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ] {
+            let mut signals = signal(kind).context("cannot listen for signals")?;
+            let (flag, sender) = (Arc::clone(&self.0), sender.clone());
+            runtime.spawn(async move {
+                while signals.recv().await.is_some() {
+                    flag.store(true, Ordering::Relaxed);
+                    // Nobody waits any more when the show is over.
+                    let _ = sender.send(Event::Interrupted);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_set() {
+            bail!("interrupted");
+        }
+        Ok(())
+    }
 }
 
 fn say(what: &str) {

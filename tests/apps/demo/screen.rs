@@ -51,12 +51,12 @@ impl Screen {
         let view = View {
             now: scrape,
             before: self.before.as_ref().map(|(scrape, _)| scrape),
-            seconds: (elapsed - since).as_secs_f64().max(0.001),
+            seconds: elapsed.saturating_sub(since).as_secs_f64().max(0.001),
             service: self.service,
         };
         let mut text = format!(
             "{:>3} of {} s, {sent} requests answered, http://{}/metrics\n\n",
-            elapsed.as_secs().min(of.as_secs()),
+            elapsed.min(of).as_secs_f64().round(),
             of.as_secs(),
             self.address
         );
@@ -74,7 +74,7 @@ impl Screen {
             // From the top left corner, and nothing below.
             eprint!("\x1b[H\x1b[2J{text}");
         } else {
-            eprintln!("{:>3} s: {sent} requests answered", elapsed.as_secs());
+            eprintln!("{:>3.0} s: {sent} requests answered", elapsed.as_secs_f64());
         }
         self.last = text;
         self.before = Some((scrape.clone(), elapsed));
