@@ -71,7 +71,7 @@ struct Overrides {
     /// A cgroup v2 path to observe, absolute or relative to the mount; may repeat.
     #[arg(long = "cgroup", value_name = "PATH")]
     cgroups: Vec<PathBuf>,
-    /// Log level, or directives such as observer::capture=debug.
+    /// error, warn, info, debug or trace, or directives such as `observer::capture=debug`.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }

@@ -2,13 +2,12 @@
 
 /// A sentence about a word that is not one of those `known`.
 pub fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    match nearest(word, known.clone()) {
-        Some(near) => format!("unknown {what} \"{word}\", did you mean \"{near}\"?"),
-        None => {
-            let known: Vec<&str> = known.collect();
-            format!("unknown {what} \"{word}\"; there are: {}", known.join(", "))
-        }
+    if let Some(near) = nearest(word, known.clone()) {
+        return format!("unknown {what} \"{word}\", did you mean \"{near}\"?");
     }
+    let known: Vec<&str> = known.collect();
+    let known = known.join(", ");
+    format!("unknown {what} \"{word}\"; there are: {known}")
 }
 
 /// The known word that a slip of the finger or two would turn into `word`.

@@ -104,7 +104,7 @@ fn validate_limits(limits: &Limits) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn within<N: PartialOrd + std::fmt::Display>(
+fn within<N: Copy + PartialOrd + std::fmt::Display>(
     key: &str,
     value: N,
     bounds: RangeInclusive<N>,

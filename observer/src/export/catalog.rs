@@ -198,7 +198,7 @@ catalog! {
     KernelEvents, "observer_kernel_events_total", Kind::Counter, ["event"],
         "What the kernel programs counted that is not bytes; records lost are among them.", "the programs' counters";
     Bytes, "observer_bytes_total", Kind::Counter, ["outcome", "stage", "reason"],
-        "TCP payload bytes, each position of a direction once: seen = decoded + skipped + lost + observer_bytes_pending.", "the ledger";
+        "TCP payload bytes, each position of a direction once: seen = decoded + skipped + lost + pending.", "the ledger";
     BytesPending, "observer_bytes_pending", Kind::Level, [],
         "TCP payload bytes seen and not yet decided: in the ring, or held by a stage; 0 once traffic stops.", "the ledger";
     RingUsed, "observer_ring_used_bytes", Kind::Level, ["ring"],

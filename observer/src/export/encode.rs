@@ -8,6 +8,8 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use prometheus::proto;
+
 use super::agent::Agent;
 use super::catalog::{CATALOG, Kind, Row};
 use super::registry::{Family, Registry};
@@ -113,7 +115,7 @@ impl Text {
                 let buckets = histogram
                     .get_bucket()
                     .iter()
-                    .map(|bucket| bucket.cumulative_count());
+                    .map(proto::Bucket::cumulative_count);
                 for (bound, below) in family.bounds.iter().zip(buckets.chain([count])) {
                     self.put(&[name, "_bucket"]);
                     self.labels(&series.labels, Some(bound));

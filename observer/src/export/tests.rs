@@ -1,4 +1,5 @@
 //! Drift guards: what the tables, the page and a real scrape promise each other.
+#![expect(clippy::float_cmp, reason = "byte counts are whole numbers, and exact")]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
