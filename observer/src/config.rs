@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub mod capture;
 pub mod log;
 pub mod reassembly;
 mod scalar;
@@ -22,13 +21,13 @@ pub mod settings;
 pub mod suggest;
 mod validate;
 
-pub use capture::Capture;
 pub use log::Log;
 pub use reassembly::Reassembly;
 pub use selection::Selection;
 pub use settings::SETTINGS;
 
 use crate::export::Limits;
+use crate::{capture, interpret, pipeline, reassemble};
 
 /// Bytes a configuration file may have.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -42,15 +41,15 @@ pub struct Config {
     /// Cgroup v2 paths to observe, absolute or relative to the mount; none means everything.
     pub cgroups: Vec<PathBuf>,
     /// What the kernel side copies and how it hands it over.
-    pub capture: Capture,
+    pub capture: capture::Settings,
     /// Bounds of what is held to bring bytes into order.
     pub reassembly: Reassembly,
     /// Bounds of what is exported.
     pub limits: Limits,
     /// Routes, shops and statements; without it the ones built in.
     pub rules: Option<PathBuf>,
-    /// Whether a shop id in a path is believed where no SQL is observed that could confirm it.
-    pub trust_path_ids: bool,
+    /// Bounds of what is remembered of the platform, and what is believed.
+    pub interpret: interpret::Settings,
     /// What the agent says while it runs.
     pub log: Log,
 }
@@ -60,11 +59,11 @@ impl Default for Config {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 9464).into(),
             cgroups: Vec::new(),
-            capture: Capture::default(),
+            capture: capture::Settings::default(),
             reassembly: Reassembly::default(),
             limits: Limits::default(),
             rules: None,
-            trust_path_ids: false,
+            interpret: interpret::Settings::default(),
             log: Log::default(),
         }
     }
@@ -101,6 +100,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         message: String,
     },
+    /// A bound of the kernel side is outside its range.
+    #[error(transparent)]
+    Capture(#[from] capture::settings::OutOfRange),
     /// A value is outside its bounds, or contradicts another.
     #[error("{key}: {message}")]
     Invalid {
@@ -144,6 +146,21 @@ impl Config {
                     message: explain(error.without_snippet()),
                 })
             }
+        }
+    }
+
+    /// The bounds of the stages between capture and interpret.
+    #[must_use]
+    pub fn pipeline(&self) -> pipeline::Settings {
+        pipeline::Settings {
+            limits: reassemble::Limits {
+                connections: self.reassembly.connections,
+                held_bytes: self.reassembly.held_bytes,
+                held_segments: self.reassembly.held_segments,
+                ..reassemble::Limits::default()
+            },
+            detect_turns: u32::from(self.capture.attempts),
+            ..pipeline::Settings::default()
         }
     }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::correlate::{Body, Connection, Exchange, redis};
 use crate::decode::Side;
@@ -37,7 +37,7 @@ use connections::{Connections, Context};
 use names::Names;
 
 /// Bounds of what is remembered, and what is believed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Label values in all.

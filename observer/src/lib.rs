@@ -11,6 +11,7 @@
 //! Each arrow is a type; each box knows only the type on its left and the one on its right. A
 //! stage never calls backwards; [`pipeline`] is the one module that knows them all.
 
+pub mod agent;
 pub mod capture;
 pub mod cli;
 pub mod clock;

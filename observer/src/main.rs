@@ -2,11 +2,6 @@
 
 use std::process::ExitCode;
 
-use observer::cli::{self, Parts};
-
 fn main() -> ExitCode {
-    cli::main(Parts {
-        requirements: |_| Vec::new(),
-        start: |_| anyhow::bail!("this build has no pipeline"),
-    })
+    observer::cli::main(observer::agent::PARTS)
 }

@@ -335,6 +335,11 @@ impl Capture {
         &self.states
     }
 
+    /// Bytes of each ring.
+    pub fn ring_bytes(&self) -> u64 {
+        u64::from(self.settings.ring_bytes)
+    }
+
     /// Bytes of each map at its bound.
     pub fn map_memory(&self) -> Vec<super::settings::MapMemory> {
         self.settings.map_memory()

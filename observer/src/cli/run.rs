@@ -4,7 +4,7 @@
 //!   port ─▶ cgroups ─▶ requirements ─▶ serve (not ready) ─▶ start ─▶ ready … signal ─▶ drain ─▶ 0
 //! ```
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub struct Setup {
     pub config: Config,
     /// What to observe.
     pub selection: Selection,
-    /// The address `/metrics` is served on; its traffic is the agent's own.
-    pub listen: SocketAddr,
+    /// Where `/metrics` is served; its traffic is the agent's own.
+    pub listener: TcpListener,
     /// Where facts go.
     pub recorder: Recorder,
     /// Where to say that a stage has died.
@@ -90,6 +90,7 @@ async fn observe(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let listen = listener.local_addr().context("cannot tell the address")?;
+    let own = listener.try_clone().context("cannot share the listener")?;
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
     let mut server = tokio::spawn(http::serve(listener, registry, Arc::clone(&agent)));
@@ -97,7 +98,7 @@ async fn observe(
     let setup = Setup {
         config,
         selection,
-        listen,
+        listener: own,
         recorder,
         failure: Failure(failure),
     };

@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Reassembly {
     /// Connections with state; the idlest is forgotten for a new one.
-    pub connections: usize,
+    pub connections: u32,
     /// Bytes that one direction may hold back for bytes before them.
-    pub held_per_direction: usize,
-    /// Bytes that all directions may hold back together.
-    pub held: usize,
+    pub held_bytes: usize,
+    /// Segments that one direction may hold back likewise.
+    pub held_segments: usize,
 }
 
 impl Default for Reassembly {
     fn default() -> Self {
         Self {
             connections: 16_384,
-            held_per_direction: 256 * 1024,
-            held: 8 * 1024 * 1024,
+            held_bytes: 256 * 1024,
+            held_segments: 128,
         }
     }
 }

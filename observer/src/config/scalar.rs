@@ -31,6 +31,7 @@ macro_rules! plain {
 
 plain! {
     bool, "true or false";
+    u8, "a whole number below 256";
     u32, "a whole number below 2^32";
     usize, "a whole number";
     SocketAddr, "an address and a port such as 127.0.0.1:9464";

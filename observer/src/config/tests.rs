@@ -29,7 +29,10 @@ fn what_is_shown_gives_the_same_configuration() {
     let mut config = Config {
         cgroups: vec!["a b".into(), "kubepods.slice".into(), "yes".into()],
         rules: Some("/etc/observer/rules.yaml".into()),
-        trust_path_ids: true,
+        interpret: crate::interpret::Settings {
+            trust_path_ids: true,
+            ..crate::interpret::Settings::default()
+        },
         ..Config::default()
     };
     config.limits.metrics = [("naytife_redis_commands_total".to_owned(), 7)].into();
@@ -96,7 +99,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
             "observer.yaml:2:10: not a whole number that fits",
         ),
         (
-            "trust_path_ids: 7\n",
+            "interpret: {trust_path_ids: 7}\n",
             "observer.yaml:1:17: neither true nor false",
         ),
         ("listen: [\n", "observer.yaml:1:9: "),
@@ -148,11 +151,11 @@ fn every_setting_can_come_from_the_environment() {
     let config = environment(&[
         ("OBSERVER_CGROUPS", "a, /sys/fs/cgroup/b,,"),
         ("OBSERVER_CAPTURE_BUDGETS_HTTP1", "4096"),
-        ("OBSERVER_CAPTURE_POLL_IDLE", "5ms"),
+        ("OBSERVER_CAPTURE_POLL_MAX", "5ms"),
         ("OBSERVER_LIMITS_METRICS", "a=1, b = 2"),
         ("OBSERVER_LOG_FORMAT", "json"),
         ("OBSERVER_RULES", ""),
-        ("OBSERVER_TRUST_PATH_IDS", "true"),
+        ("OBSERVER_INTERPRET_TRUST_PATH_IDS", "true"),
         // Not ours: what Kubernetes sets for a Service named `observer`.
         ("OBSERVER_PORT", "tcp://10.0.0.1:9464"),
         ("OBSERVER_SERVICE_HOST", "10.0.0.1"),
@@ -165,14 +168,14 @@ fn every_setting_can_come_from_the_environment() {
     );
     assert_eq!(config.capture.budgets.http1, 4096);
     assert_eq!(
-        config.capture.poll_idle,
+        config.capture.poll_max,
         std::time::Duration::from_millis(5)
     );
     assert_eq!(
         config.limits.metrics,
         [("a".to_owned(), 1), ("b".to_owned(), 2)].into()
     );
-    assert!(config.trust_path_ids);
+    assert!(config.interpret.trust_path_ids);
     assert_eq!(config.rules, expected.rules);
 }
 
@@ -202,15 +205,15 @@ fn a_value_outside_its_bounds_is_named() {
     let cases = [
         (
             "capture: {ring_bytes: 3000000}",
-            "capture.ring_bytes: 3000000 is not a power of two; 4194304 is",
+            "capture.ring_bytes is 3000000; it must be a power of two",
         ),
         (
             "capture: {rings: 9}",
-            "capture.rings: 9 is not within 1 and 8",
+            "capture.rings is 9; it must be 1, 2, 4 or 8",
         ),
         (
-            "capture: {poll_idle: 2s}",
-            "capture.poll_idle: 2s is not within 50µs and 1s",
+            "capture: {poll_min: 2s}",
+            "capture.poll_min is 2000000; it must be ",
         ),
         ("limits: {lines: 3}", "limits.lines: 3 is not within "),
         (

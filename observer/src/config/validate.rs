@@ -9,57 +9,31 @@ use super::{Config, ConfigError, suggest};
 use crate::export::Limits;
 use crate::export::catalog::CATALOG;
 
-const KIB: u32 = 1024;
-const MIB: u32 = 1024 * KIB;
-
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
-    let capture = &config.capture;
-    within("capture.rings", capture.rings, 1..=8)?;
-    within(
-        "capture.ring_bytes",
-        capture.ring_bytes,
-        128 * KIB..=1024 * MIB,
-    )?;
-    if !capture.ring_bytes.is_power_of_two() {
-        let near = capture.ring_bytes.next_power_of_two();
-        let message = format!("{} is not a power of two; {near} is", capture.ring_bytes);
-        return Err(invalid("capture.ring_bytes", message));
-    }
-    within("capture.wake", capture.wake, 1..=capture.ring_bytes)?;
-    for (key, budget) in [
-        ("capture.budgets.undecided", capture.budgets.undecided),
-        ("capture.budgets.http1", capture.budgets.http1),
-        ("capture.budgets.postgres", capture.budgets.postgres),
-        ("capture.budgets.redis", capture.budgets.redis),
-    ] {
-        within(key, budget, KIB..=64 * MIB)?;
-    }
-    within("capture.tail", capture.tail, 0..=64 * KIB)?;
-    within("capture.attempts", capture.attempts, 1..=1000)?;
-    within("capture.sockets", capture.sockets, 1..=16 * MIB)?;
-    let longest = Duration::from_secs(1);
-    lasts(
-        "capture.poll_idle",
-        capture.poll_idle,
-        Duration::from_micros(50)..=longest,
-    )?;
-    lasts(
-        "capture.poll_busy",
-        capture.poll_busy,
-        Duration::ZERO..=capture.poll_idle,
-    )?;
-
+    config.capture.validate()?;
     let reassembly = &config.reassembly;
     within(
         "reassembly.connections",
         reassembly.connections,
         1..=4_000_000,
     )?;
-    within("reassembly.held", reassembly.held, 64 * 1024..=1 << 30)?;
+    within("reassembly.held_bytes", reassembly.held_bytes, 0..=1 << 30)?;
+    within("reassembly.held_segments", reassembly.held_segments, 0..=65_536)?;
     within(
-        "reassembly.held_per_direction",
-        reassembly.held_per_direction,
-        0..=reassembly.held,
+        "interpret.label_values",
+        config.interpret.label_values,
+        1024..=16_000_000,
+    )?;
+    within(
+        "interpret.connections",
+        config.interpret.connections,
+        1..=4_000_000,
+    )?;
+    within("interpret.shops", config.interpret.shops, 1..=4_000_000)?;
+    within(
+        "interpret.statements",
+        config.interpret.statements,
+        1..=1_000_000,
     )?;
 
     validate_limits(&config.limits)?;
@@ -83,11 +57,6 @@ fn validate_limits(limits: &Limits) -> Result<(), ConfigError> {
         "limits.lines_per_metric",
         limits.lines_per_metric,
         1..=limits.lines,
-    )?;
-    within(
-        "limits.label_values",
-        limits.label_values,
-        1024..=16_000_000,
     )?;
     let day = Duration::from_hours(24);
     lasts("limits.stale", limits.stale, Duration::from_secs(10)..=day)?;

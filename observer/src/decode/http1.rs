@@ -103,6 +103,13 @@ impl Decoder for Http1 {
         }
     }
 
+    fn held(&self, side: Side) -> u64 {
+        match side {
+            Side::Client => self.client.held().len() as u64,
+            Side::Server => self.server.held().len() as u64,
+        }
+    }
+
     fn finish(&mut self, side: Side, _: Timestamp, out: &mut dyn FnMut(Message<'_>)) {
         let direction = self.direction(side);
         if let State::Body(Body::UntilClose) = direction.state {

@@ -218,6 +218,13 @@ impl Decoder for Postgres {
         Fed { lost: given_up.0 }
     }
 
+    fn held(&self, side: Side) -> u64 {
+        match side {
+            Side::Client => self.client.held.len() as u64,
+            Side::Server => self.server.held.len() as u64,
+        }
+    }
+
     fn finish(&mut self, _: Side, _: Timestamp, _: Out<'_>) {}
 }
 
@@ -230,15 +237,6 @@ impl Postgres {
             server: Stream::new(Side::Server),
             link: Link::default(),
         }
-    }
-
-    /// Bytes held back, of both directions.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.client
-            .held
-            .len()
-            .saturating_add(self.server.held.len())
     }
 
     fn client(&mut self, stamp: Timestamp, input: Input<'_>, lost: &mut GivenUp, out: Out<'_>) {

@@ -30,8 +30,6 @@ pub struct Limits {
     pub lines_per_metric: usize,
     /// Exposed lines of single metrics, by name.
     pub metrics: BTreeMap<String, usize>,
-    /// Distinct label values; one is at most 256 bytes.
-    pub label_values: usize,
     /// How long series of a workload that is gone stay.
     #[serde(with = "humantime_serde")]
     pub stale: Duration,
@@ -43,7 +41,6 @@ impl Default for Limits {
             lines: 50_000,
             lines_per_metric: 20_000,
             metrics: BTreeMap::new(),
-            label_values: 65_536,
             stale: Duration::from_mins(5),
         }
     }

@@ -1,0 +1,140 @@
+//! The agent: the stages, joined to the kernel below and to the exporter above.
+//!
+//! ```text
+//!   capture ─▶ pipeline (wire: the protocols there are) ─▶ facts (interpret, record) ─▶ export
+//! ```
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::capture::{Capture, Settings as CaptureSettings, host};
+use crate::cli::{Parts, Requirement, Running, Setup, State};
+use crate::config::{Config, Selection};
+use crate::export::Observed;
+use crate::interpret::{Interpreter, Needs, Plan, Rules};
+use crate::pipeline::{Lane, Pipeline};
+use crate::workloads::cgroup::Cgroups;
+
+mod facts;
+mod kernel;
+mod names;
+mod wire;
+
+use facts::Facts;
+use kernel::{Ring, Seen, Sink};
+use names::Names;
+
+pub use wire::Wire;
+
+/// What `observer` is made of.
+pub const PARTS: Parts = Parts {
+    requirements,
+    start,
+};
+
+fn requirements(_config: &Config) -> Vec<Requirement> {
+    host::requirements()
+        .into_iter()
+        .map(|row| Requirement {
+            name: row.name.to_owned(),
+            state: match (row.met, row.required) {
+                (true, _) => State::Met(row.found),
+                (false, true) => State::Missing(row.found),
+                (false, false) => State::Degraded(row.found),
+            },
+            remedy: row.remedy.to_owned(),
+        })
+        .collect()
+}
+
+/// The running stages.
+struct Live {
+    capture: Capture,
+    pipeline: Pipeline<Facts>,
+    seen: Arc<Seen>,
+}
+
+/// Loads and attaches the programs and starts every stage.
+///
+/// # Errors
+/// One sentence that says what cannot be had; what was attached goes with it.
+pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
+    let rules = match &setup.config.rules {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the rules {}", path.display()))?;
+            Rules::parse(&text).with_context(|| format!("the rules {}", path.display()))?
+        }
+        None => Rules::naytife()?,
+    };
+    let plan = Plan::new(&rules)?;
+    let mut capture = Capture::load(&setup.config.capture)?;
+    report(&setup.config.capture);
+    // Before anything is attached: what the agent says to Prometheus is not the platform's.
+    capture
+        .disown(&setup.listener)
+        .context("cannot mark the agent's own listener")?;
+    let names = Names::new(Cgroups::at(capture.cgroup_mount().to_owned()));
+    let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
+    let facts = Facts::new(interpreter, setup.recorder);
+    let shared = Wire::new(Needs(plan));
+    let verdicts = capture.verdicts();
+    let failed = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let lanes = capture
+        .rings()
+        .into_iter()
+        .map(|reader| Lane {
+            source: Box::new(Ring(reader)),
+            protocols: Box::new(shared.clone()),
+            verdicts: Box::new(Sink::new(verdicts.clone(), Arc::clone(&failed))),
+        })
+        .collect();
+    let settings = setup.config.pipeline();
+    let pipeline = Pipeline::start(settings, lanes, facts).context("cannot start a thread")?;
+    // The readers run by now: what the first packets say is not left to fill the rings.
+    let selected = match &setup.selection {
+        Selection::Everything(mount) => std::slice::from_ref(mount),
+        Selection::Cgroups(cgroups) => cgroups.as_slice(),
+    };
+    for cgroup in selected {
+        capture.attach(cgroup)?;
+    }
+    let seen = Arc::new(Seen::new(&capture, pipeline.books().to_vec(), failed));
+    Ok(Box::new(Live {
+        capture,
+        pipeline,
+        seen,
+    }))
+}
+
+fn report(settings: &CaptureSettings) {
+    let maps = settings.map_memory();
+    let total: u64 = maps.iter().map(|map| map.bytes).sum();
+    let list: Vec<String> = maps
+        .iter()
+        .map(|map| format!("{} {} KiB", map.map, map.bytes / 1024))
+        .collect();
+    tracing::info!(
+        total_kib = total / 1024,
+        maps = list.join(", "),
+        "kernel memory at the bounds of every map"
+    );
+}
+
+impl Running for Live {
+    fn observed(&self) -> Arc<dyn Observed> {
+        Arc::clone(&self.seen) as Arc<dyn Observed>
+    }
+
+    fn stop(self: Box<Self>) {
+        let Self {
+            capture, pipeline, ..
+        } = *self;
+        // Nothing new comes while the rings are drained.
+        drop(capture);
+        if let Err(error) = pipeline.stop() {
+            tracing::error!(%error, "a stage did not end in order");
+        }
+    }
+}

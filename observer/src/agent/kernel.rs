@@ -1,0 +1,132 @@
+//! The kernel's end of the pipeline: rings as sources, verdicts as a sink, counters for scrapes.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use observer_ebpf::{Counter, Verdict};
+
+use crate::capture::record::Record;
+use crate::capture::{Capture, Counters, RingReader, Verdicts};
+use crate::export::agent::{Probe, Ring as RingLevel, Statistics};
+use crate::export::Observed;
+use crate::ledger::Ledger;
+use crate::pipeline::{Books, Polled, Source, VerdictSink};
+use crate::reassemble::ConnectionKey;
+
+/// Records handed on before a worker looks at its other duties.
+const MOST: u64 = 8192;
+
+/// A ring as a source of records.
+pub(super) struct Ring(pub(super) RingReader);
+
+impl Source for Ring {
+    fn poll(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Polled {
+        let drained = self.0.drain(MOST, each);
+        Polled {
+            records: drained.records,
+            malformed: drained.malformed,
+            bytes: drained.bytes,
+        }
+    }
+
+    fn wait(&mut self) {
+        self.0.wait();
+    }
+}
+
+/// Takes verdicts to the kernel, and counts those it refused.
+pub(super) struct Sink {
+    verdicts: Verdicts,
+    failed: Arc<AtomicU64>,
+}
+
+impl Sink {
+    pub(super) fn new(verdicts: Verdicts, failed: Arc<AtomicU64>) -> Self {
+        Self { verdicts, failed }
+    }
+}
+
+impl VerdictSink for Sink {
+    fn set(&self, connection: ConnectionKey, verdict: Verdict) {
+        if self.verdicts.set(connection.0, verdict).is_err() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What scrapes see.
+pub(super) struct Seen {
+    counters: Counters,
+    books: Vec<Books>,
+    failed: Arc<AtomicU64>,
+    probes: Vec<Probe>,
+    maps: Vec<(String, u64)>,
+    ring_bytes: u64,
+}
+
+impl Seen {
+    pub(super) fn new(capture: &Capture, books: Vec<Books>, failed: Arc<AtomicU64>) -> Self {
+        let probes = capture.probes().iter().map(|status| Probe {
+            name: status.probe.program,
+            required: status.probe.required,
+            missing: status.failure.clone().map(Into::into),
+        });
+        let maps = capture.map_memory();
+        Self {
+            counters: capture.counters(),
+            books,
+            failed,
+            probes: probes.collect(),
+            maps: maps.iter().map(|map| (map.map.to_owned(), map.bytes)).collect(),
+            ring_bytes: capture.ring_bytes(),
+        }
+    }
+
+    fn sum(&self, number: impl Fn(&crate::pipeline::Statistics) -> u64) -> u64 {
+        self.books.iter().map(|books| number(&books.statistics)).sum()
+    }
+}
+
+impl Observed for Seen {
+    fn ready(&self) -> Result<(), String> {
+        match self.probes.iter().find(|probe| probe.required && probe.missing.is_some()) {
+            Some(probe) => Err(format!("{} is not attached", probe.name)),
+            None => Ok(()),
+        }
+    }
+
+    fn ledgers(&self) -> Vec<Arc<Ledger>> {
+        self.books.iter().map(|books| Arc::clone(&books.ledger)).collect()
+    }
+
+    fn kernel_counter(&self, counter: Counter) -> u64 {
+        self.counters.read().map_or(0, |snapshot| snapshot.get(counter))
+    }
+
+    fn statistics(&self) -> Statistics {
+        let rings = self.books.iter().map(|books| RingLevel {
+            used: books.statistics.fill.get(),
+            size: self.ring_bytes,
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a lag beyond 104 days may round")]
+        let lag = self.books.iter().map(|books| books.statistics.lag.get()).max().unwrap_or(0) as f64;
+        Statistics {
+            probes: self.probes.clone(),
+            records: vec![
+                ("reassemble", self.sum(|s| s.records.get())),
+                ("interpret", self.sum(|s| s.exchanges.get())),
+            ],
+            errors: vec![
+                ("capture", "malformed_record", self.sum(|s| s.malformed.get())),
+                ("capture", "verdict_refused", self.failed.load(Ordering::Relaxed)),
+                ("reassemble", "connection_evicted", self.sum(|s| s.evicted.get())),
+                ("reassemble", "early_dropped", self.sum(|s| s.early_dropped.get())),
+            ],
+            rings: rings.collect(),
+            maps: self.maps.clone(),
+            lag_seconds: lag / 1e9,
+            connections: self.sum(|s| s.connections.get()),
+        }
+    }
+}
