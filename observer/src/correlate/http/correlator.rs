@@ -255,6 +255,9 @@ fn length(piece: Piece<'_>) -> u64 {
 /// Text from the wire: its first `limit` bytes, invalid UTF-8 replaced.
 fn text(bytes: &[u8], limit: usize) -> String {
     let cut = bytes.get(..limit).unwrap_or(bytes);
+    if let Ok(text) = std::str::from_utf8(cut) {
+        return text.to_owned();
+    }
     let mut text = String::from_utf8_lossy(cut).into_owned();
     // A replacement is longer than what it replaces.
     if text.len() > limit {
