@@ -2,7 +2,6 @@
 //!
 //! `cargo bench -p observer --bench redis`. The limit for all of user space is 0.5 µs a command;
 //! decoding and pairing should take less than 0.2.
-#![expect(missing_docs, reason = "criterion writes the functions")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -391,7 +391,7 @@ fn random_text_is_nothing() {
 #[test]
 fn numbers_in_binary_are_almost_never_anything() {
     let mostly_zero = |random: u64| {
-        if random % 5 == 0 {
+        if random.is_multiple_of(5) {
             random.to_le_bytes()[1]
         } else {
             0
