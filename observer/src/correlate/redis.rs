@@ -58,7 +58,8 @@ pub enum Outcome {
     Ok,
     /// `+QUEUED`.
     Queued,
-    /// An error reply's first word, upper case, at most 16 bytes, zero-padded.
+    /// An error reply's first word, upper case, at most 16 bytes, zero-padded; `_other` for a word
+    /// that is not of capitals and underscores, as scripts may send.
     Error([u8; 16]),
     /// Its reply was not seen.
     Unknown,

@@ -4,8 +4,8 @@
 //! is silent (inline commands, empty arrays, replication).
 //!
 //! What leaves here is the server's own name of a command, what kind of reply answered it and when.
-//! Keys, values and the words of `AUTH` never do. A connection needs less than 700 bytes, whatever
-//! its peers send.
+//! Keys, values and the words of `AUTH` never do. A connection needs less than 700 bytes, and
+//! 2 KiB more at most for the deepest nesting that is followed.
 
 pub mod command;
 mod line;

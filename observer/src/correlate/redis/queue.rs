@@ -8,8 +8,10 @@ use crate::time::Timestamp;
 /// Commands of a connection that may wait for their reply at a time.
 ///
 /// A command beyond is counted at once, with an unknown outcome, and its reply passed over: the
-/// numbers stay exact, and 32,768 waiting commands take 1 MiB.
+/// numbers stay exact, and 32,768 waiting commands take less than 1 MiB.
 pub const QUEUE_LIMIT: usize = 32_768;
+
+const _: () = assert!(QUEUE_LIMIT * size_of::<Waiting>() <= 1 << 20);
 
 /// Capacity kept when nothing waits any more.
 const KEPT: usize = 256;

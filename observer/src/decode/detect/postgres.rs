@@ -23,6 +23,11 @@ const LONGEST: u32 = 1 << 24;
 
 /// Columns of a result (`MaxTupleAttributeNumber`).
 const COLUMNS: u16 = 1_664;
+/// Longest message that is believed by a part of it whose bytes are mostly numbers.
+const LONGEST_IN_PART: usize = 1 << 16;
+
+/// Columns or parameters that are believed; PostgreSQL has at most 1,664 columns.
+const COLUMNS: u16 = 256;
 
 /// Guesses.
 pub(super) fn guess(first: &[u8]) -> Guess {
@@ -54,6 +59,8 @@ fn startup(first: &[u8]) -> Guess {
             let rest = first.get(8..).unwrap_or_default();
             match rest.iter().position(|byte| *byte == 0) {
                 Some(1..) if is_name(rest) => found,
+                // The shortest is `user`.
+                Some(4..) if is_name(rest) => found,
                 None if is_name(rest) && rest.len() < 32 => Guess::Undecided,
                 _ => Guess::Other,
             }
@@ -200,6 +207,10 @@ impl<'a> Body<'a> {
         self.seen.len() == self.length
     }
 
+    fn is_believed(self) -> bool {
+        self.whole() || self.length <= LONGEST_IN_PART
+    }
+
     fn empty(self) -> Form {
         check(self.length == 0, Form::Strong)
     }
@@ -232,6 +243,9 @@ impl<'a> Body<'a> {
         let end = self.seen.iter().position(|byte| *byte == 0);
         let text = self.seen.get(..end.unwrap_or(self.seen.len()))?;
         if !text.iter().all(|byte| is_text(*byte)) || (end.is_none() && self.whole()) {
+        let cut = end.is_none() && self.whole();
+        let unicode = end.is_none() || std::str::from_utf8(text).is_ok();
+        if cut || !unicode || !text.iter().all(|byte| is_text(*byte)) {
             return None;
         }
         let rest = end.and_then(|end| {
@@ -292,6 +306,11 @@ impl<'a> Body<'a> {
         let (Some(room), true) = (rest.length.checked_sub(fixed + 2), known) else {
             return Form::Not;
         };
+        let most = usize::from(COLUMNS);
+        let one_for_all = formats <= 1 || parameters.is_none_or(|count| count == formats);
+        if !one_for_all || parameters.is_some_and(|count| count > most) || !self.is_believed() {
+            return Form::Not;
+        }
         match (parameters, behind.u16_at(0), behind.u32_at(0)) {
             (Some(0), Some(results), _) => check(room == usize::from(results) * 2, Form::Strong),
             (Some(count @ 1..), _, Some(length)) => {
@@ -368,6 +387,8 @@ impl<'a> Body<'a> {
             return check(self.length >= 2, Form::Weak);
         };
         if columns > COLUMNS || self.length < 2 + usize::from(columns) * 19 {
+        let least = 2 + usize::from(columns) * 19;
+        if columns > COLUMNS || self.length < least || !self.is_believed() {
             return Form::Not;
         }
         let fields = Body {
@@ -406,6 +427,10 @@ impl<'a> Body<'a> {
         // Of a row that is not whole, a value or a NULL must be in sight.
         let mut valued = false;
         for _ in 0..columns.min(COLUMNS) {
+        if columns > COLUMNS || !self.is_believed() {
+            return Form::Not;
+        }
+        for _ in 0..columns {
             let Some(length) = rest.u32_at(0) else {
                 return if valued { Form::Strong } else { Form::Weak };
             };
@@ -427,6 +452,7 @@ impl<'a> Body<'a> {
             Form::Strong
         };
         check(columns <= COLUMNS && left == 0, form)
+        check(left == 0, form)
     }
 
     /// Words in capitals, then numbers.

@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 /// Aggregates within one another that are followed; no Redis command nests half as deep.
 const DEPTH: usize = 32;
 
+// Twice, because their list doubles as it grows.
+const _: () = assert!(2 * DEPTH * size_of::<Frame>() <= 2048);
+
 /// Bytes of a line that are looked at.
 const LINE: usize = 32;
 

@@ -1,5 +1,7 @@
 //! The decoder's properties over what real servers and clients said.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +9,7 @@ use crate::decode::fuzz::survives;
 use crate::decode::properties::{Said, fixtures, run, split_anywhere, truncate_anywhere};
 use crate::decode::transcript::{Data, Step as Line, parse};
 
+#[expect(clippy::unnecessary_wraps, reason = "the properties' signature")]
 fn show(message: &Message) -> Option<String> {
     match message {
         Message::InStep => Some("in step".into()),
@@ -54,16 +57,14 @@ fn assert_nothing_false(part: &Said, whole: &Said, context: &str) {
 
 #[test]
 fn cut_anywhere_says_the_same() {
-    for (name, steps) in fixtures("redis") {
-        println!("{name}");
+    for (_, steps) in fixtures("redis") {
         split_anywhere(&Redis::opened, &steps, &show);
     }
 }
 
 #[test]
 fn every_prefix_says_a_prefix() {
-    for (name, steps) in fixtures("redis") {
-        println!("{name}");
+    for (_, steps) in fixtures("redis") {
         truncate_anywhere(&Redis::opened, &steps, &show);
     }
 }
@@ -117,7 +118,7 @@ fn values(bytes: &[u8]) -> Vec<(usize, usize)> {
 
 #[test]
 fn a_hole_in_a_value_changes_nothing() {
-    let mut holes = 0;
+    let mut tried = 0;
     for (name, steps) in fixtures("redis") {
         let whole = run(Redis::opened(), &steps, &show);
         for (index, step) in steps.iter().enumerate() {
@@ -139,13 +140,13 @@ fn a_hole_in_a_value_changes_nothing() {
                             piece(Data::Bytes(bytes[end..].to_vec())),
                         ],
                     );
-                    holes += 1;
+                    tried += 1;
                     assert_eq!(run(Redis::opened(), &holed, &show), whole, "{name} {index}");
                 }
             }
         }
     }
-    assert!(holes > 30, "{holes}");
+    assert!(tried > 30, "{tried}");
 }
 
 #[test]
@@ -301,9 +302,9 @@ fn nothing_of_a_key_a_value_or_a_password_is_in_what_is_said_or_printed() {
         b"ter2\r\nAUTH hunter2",
     ] {
         decoder.feed(Side::Client, Timestamp(1), Input::Bytes(bytes), &mut |m| {
-            printed += &format!("{m:?}");
+            let _ = write!(printed, "{m:?}");
         });
-        printed += &format!("{decoder:?}");
+        let _ = write!(printed, "{decoder:?}");
     }
     assert!(printed.contains("\"auth\"") && printed.contains("\"_other\""));
     assert!(!printed.contains("hunter") && !printed.contains("104, 117, 110"));
@@ -338,7 +339,8 @@ proptest! {
     ) {
         let mut data = Vec::new();
         for (control, piece) in pieces {
-            data.push((piece.len() as u8) << 2 | (control & 1) | if control < 16 { 2 } else { 0 });
+            let length = u8::try_from(piece.len()).unwrap();
+            data.push(length << 2 | (control & 1) | if control < 16 { 2 } else { 0 });
             data.extend_from_slice(piece.as_bytes());
         }
         survives(Redis::opened(), &data);
