@@ -39,7 +39,7 @@ pub const NAME_LIMIT: usize = 63;
 const STARTUP_LIMIT: u32 = 10_000;
 
 /// A message, or what is to be known between two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// Who sent it.
     pub side: Side,
@@ -50,7 +50,7 @@ pub struct Message<'a> {
 }
 
 /// What a message says. An `Option` is `None` where it was not captured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Body<'a> {
     /// The client asks for TLS.
     SslRequest,

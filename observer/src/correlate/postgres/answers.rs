@@ -25,16 +25,16 @@ impl Correlator {
     pub(super) fn response(&mut self, span: Span, body: &wire::Body<'_>, emit: Emit<'_>) {
         let stamp = span.ended;
         match body {
-            wire::Body::DataRow(values) => self.row(*values),
+            wire::Body::DataRow(values) => self.row(values.clone()),
             wire::Body::CommandComplete(tag) => {
-                self.completed(tag.unwrap_or_default(), stamp, emit)
+                self.completed(tag.unwrap_or_default(), stamp, emit);
             }
             wire::Body::ReadyForQuery(status) => self.ready(*status, stamp, emit),
             wire::Body::BindComplete => self.bound(emit),
             wire::Body::ParseComplete => self.parsed(),
             wire::Body::CloseComplete => self.closed(emit),
-            wire::Body::ParameterDescription(types) => self.parameters_described(*types),
-            wire::Body::RowDescription(columns) => self.columns_described(*columns),
+            wire::Body::ParameterDescription(types) => self.parameters_described(types.clone()),
+            wire::Body::RowDescription(columns) => self.columns_described(columns.clone()),
             wire::Body::NoData => self.no_columns(),
             wire::Body::PortalSuspended => self.suspended(stamp, emit),
             wire::Body::EmptyQueryResponse => {
