@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::time::Timestamp;
 
 mod answers;
+mod executions;
 mod gaps;
 mod pairing;
 mod portals;

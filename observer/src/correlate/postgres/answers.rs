@@ -5,12 +5,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::gaps::Last;
-use super::pairing::{Correlator, Emit, Finished, Request};
-use super::portals::Name;
+use super::pairing::{Correlator, Emit, Request};
 use super::split::Control;
-use super::texts::Text;
 use super::values::{self, Selection};
-use super::{Execution, Outcome, SqlState, Which};
+use super::{Execution, Outcome, SqlState};
 use crate::correlate::Body;
 use crate::decode::Span;
 use crate::decode::postgres::{self as wire, Columns, Status, Types, Values};
@@ -18,23 +16,21 @@ use crate::time::Timestamp;
 
 /// Types kept of one statement's parameters.
 const TYPES: usize = 256;
-/// Values kept of all the fetches of one portal.
-const COLUMNS: usize = 64;
 
 impl Correlator {
     pub(super) fn response(&mut self, span: Span, body: &wire::Body<'_>, emit: Emit<'_>) {
         let stamp = span.ended;
         match body {
-            wire::Body::DataRow(values) => self.row(*values),
+            wire::Body::DataRow(values) => self.row(values.clone()),
             wire::Body::CommandComplete(tag) => {
-                self.completed(tag.unwrap_or_default(), stamp, emit)
+                self.completed(tag.unwrap_or_default(), stamp, emit);
             }
             wire::Body::ReadyForQuery(status) => self.ready(*status, stamp, emit),
             wire::Body::BindComplete => self.bound(emit),
             wire::Body::ParseComplete => self.parsed(),
             wire::Body::CloseComplete => self.closed(emit),
-            wire::Body::ParameterDescription(types) => self.parameters_described(*types),
-            wire::Body::RowDescription(columns) => self.columns_described(*columns),
+            wire::Body::ParameterDescription(types) => self.parameters_described(types.clone()),
+            wire::Body::RowDescription(columns) => self.columns_described(columns.clone()),
             wire::Body::NoData => self.no_columns(),
             wire::Body::PortalSuspended => self.suspended(stamp, emit),
             wire::Body::EmptyQueryResponse => {
@@ -236,106 +232,6 @@ impl Correlator {
         }
     }
 
-    /// The statement at the head ended; its text is returned, where it is known.
-    pub(super) fn ended(
-        &mut self,
-        outcome: Outcome,
-        tag: &[u8],
-        stamp: Timestamp,
-        emit: Emit<'_>,
-    ) -> Option<Arc<Text>> {
-        self.release(None, emit);
-        let (mut execution, text) = self.execution(outcome, stamp);
-        let (words, number) = read_tag(tag);
-        execution.tag = words;
-        execution.rows = match (number, execution.rows) {
-            (Some(number), fetched) => Some(number.saturating_add(fetched.unwrap_or(0))),
-            (None, fetched) => fetched,
-        };
-        self.finished = Some(Finished {
-            execution,
-            transaction: None,
-        });
-        text
-    }
-
-    /// What the statement at the head has done up to now; earlier fetches of its portal included.
-    fn execution(
-        &mut self,
-        outcome: Outcome,
-        stamp: Timestamp,
-    ) -> (Box<Execution>, Option<Arc<Text>>) {
-        let answer = std::mem::take(&mut self.answer);
-        let mut execution = Box::new(Execution {
-            which: Which::Unknown,
-            began: self.answered.min(stamp),
-            ended: stamp,
-            waited: 0.0,
-            seconds: 0.0,
-            outcome,
-            tag: String::new(),
-            rows: None,
-            parameters: SmallVec::new(),
-            columns: answer.columns,
-        });
-        let mut text = None;
-        let mut earlier = None;
-        let requested = match self.queue.front_mut() {
-            Some(Request::Query {
-                texts,
-                answered,
-                began,
-            }) => {
-                text = texts.get(*answered).cloned().flatten();
-                *answered = answered.saturating_add(1);
-                if let Some(text) = &text {
-                    execution.which = Which::Known(Arc::clone(&text.statement));
-                }
-                Some(*began)
-            }
-            Some(Request::FunctionCall { began, answered }) => {
-                *answered = true;
-                execution.which = Which::FunctionCall;
-                Some(*began)
-            }
-            Some(Request::Execute { portal, began }) => {
-                let began = *began;
-                let name: Option<Name> = portal.take();
-                self.queue.pop_front();
-                if let Some(portal) = name.and_then(|name| self.portals.get_mut(&name)) {
-                    text = portal.prepared.text().cloned();
-                    execution.which = portal.prepared.which();
-                    execution.parameters = std::mem::take(&mut portal.parameters);
-                    if let (Some(wanted), Some(types)) =
-                        (portal.prepared.wanted(), portal.prepared.types.get())
-                    {
-                        values::name_types(&mut execution.parameters, wanted, types);
-                    }
-                    earlier = portal.suspended.take();
-                }
-                Some(began)
-            }
-            _ => None,
-        };
-        if let Some(requested) = requested {
-            execution.began = requested.max(self.answered).min(stamp);
-            execution.waited = execution.began.seconds_since(requested);
-        }
-        execution.seconds = stamp.seconds_since(execution.began);
-        self.answered = stamp;
-        if let Some(earlier) = earlier {
-            execution.began = earlier.began;
-            execution.waited = earlier.waited;
-            execution.seconds += earlier.seconds;
-            execution.rows = earlier.rows;
-            execution.parameters = earlier.parameters;
-            let more = std::mem::replace(&mut execution.columns, earlier.columns);
-            execution.columns.extend(more);
-            execution.columns.truncate(COLUMNS);
-        }
-        (execution, text)
-    }
-
     fn suspended(&mut self, stamp: Timestamp, emit: Emit<'_>) {
         let Some(Request::Execute { portal, .. }) = self.queue.front() else {
             return;
@@ -467,34 +363,4 @@ impl Correlator {
         }
         self.shrink();
     }
-
-    /// Hands on the execution that ended last; `ready` where it was the last of its request.
-    pub(super) fn release(&mut self, ready: Option<Timestamp>, emit: Emit<'_>) {
-        let Some(Finished {
-            mut execution,
-            transaction,
-        }) = self.finished.take()
-        else {
-            return;
-        };
-        if let Some(ready) = ready {
-            execution.seconds += ready.seconds_since(execution.ended);
-            execution.ended = ready;
-        }
-        emit(Body::Sql(execution));
-        if let Some(outcome) = transaction {
-            emit(Body::SqlTransaction(outcome));
-        }
-    }
-}
-
-/// A tag's words before its numbers, and its last number.
-fn read_tag(tag: &[u8]) -> (String, Option<u64>) {
-    let text = std::str::from_utf8(tag).unwrap_or_default();
-    let end = text
-        .find(|c: char| c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let words = text.get(..end).unwrap_or_default().trim_end();
-    let number = text.rsplit(' ').next().and_then(|last| last.parse().ok());
-    (words.to_ascii_uppercase(), number)
 }

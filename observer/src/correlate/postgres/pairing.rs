@@ -223,7 +223,7 @@ impl Correlator {
             }
             wire::Body::Parse { name, text, types } => {
                 self.request.get_or_insert(began);
-                let prepared = self.parse(*name, *text, *types);
+                let prepared = self.parse(*name, *text, types.clone());
                 self.push(Request::Parse {
                     name: name.map(Into::into),
                     prepared,
@@ -355,16 +355,14 @@ impl Correlator {
     /// The statement of this name that the server has yet to prepare.
     fn pending(&self, name: &[u8]) -> Option<Arc<Prepared>> {
         // Only what was sent since the last answers: mostly nothing, or a Parse right before.
-        let newest = self.queue.iter().rev().take(PENDING_LOOK);
-        newest
-            .filter_map(|request| match request {
-                Request::Parse {
-                    name: Some(parsed),
-                    prepared,
-                } if **parsed == *name => Some(Arc::clone(prepared)),
-                _ => None,
-            })
-            .next()
+        let mut newest = self.queue.iter().rev().take(PENDING_LOOK);
+        newest.find_map(|request| match request {
+            Request::Parse {
+                name: Some(parsed),
+                prepared,
+            } if **parsed == *name => Some(Arc::clone(prepared)),
+            _ => None,
+        })
     }
 }
 

@@ -114,15 +114,14 @@ impl Statements {
         if let (None, Some(known)) = (&text, known) {
             return Arc::clone(known);
         }
-        let prepared = Arc::new(match text {
-            Some(text) => Prepared::of(Some(text)),
-            None => {
-                let name = String::from_utf8_lossy(name).into_owned();
-                let wanted = self.shared.wanted_by_name(&name);
-                Prepared {
-                    source: Source::Name(name.into(), wanted),
-                    ..Prepared::default()
-                }
+        let prepared = Arc::new(if text.is_some() {
+            Prepared::of(text)
+        } else {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let wanted = self.shared.wanted_by_name(&name);
+            Prepared {
+                source: Source::Name(name.into(), wanted),
+                ..Prepared::default()
             }
         });
         self.insert(name, Arc::clone(&prepared));

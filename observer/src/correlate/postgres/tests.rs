@@ -167,9 +167,9 @@ fn begun_anywhere_no_execution_is_invented() {
     }
 }
 
-fn executions(bodies: Vec<Body>) -> Vec<Box<Execution>> {
+fn executions(bodies: Vec<Body>) -> Vec<Execution> {
     let executions = bodies.into_iter().filter_map(|body| match body {
-        Body::Sql(execution) => Some(execution),
+        Body::Sql(execution) => Some(*execution),
         _ => None,
     });
     executions.collect()

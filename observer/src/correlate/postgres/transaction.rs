@@ -11,6 +11,10 @@ use crate::decode::postgres::Status;
 
 /// The transaction that a connection is in, explicit or not.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what came since the last end: each may have come with or without the others"
+)]
 pub(super) struct Block {
     status: Option<Status>,
     /// Something ran or failed that nothing has closed yet.

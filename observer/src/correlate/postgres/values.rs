@@ -88,7 +88,7 @@ pub(super) fn take_parameters(bind: &Bind<'_>, wanted: &Wanted) -> SmallVec<[Opt
         return taken;
     }
     taken.resize(wanted.parameters.len().min(PARAMETERS), None);
-    for (index, value) in bind.values.enumerate() {
+    for (index, value) in bind.values.clone().enumerate() {
         for (slot, number) in taken.iter_mut().zip(&wanted.parameters) {
             if usize::from(*number) != index.saturating_add(1) {
                 continue;

@@ -20,7 +20,7 @@ pub enum Value<'a> {
 ///
 /// It ends early where the rest was not captured, or is beyond [`HELD_LIMIT`] bytes once every
 /// value is cut to [`VALUE_LIMIT`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Values<'a> {
     cursor: Cursor<'a>,
     left: u16,
@@ -111,7 +111,7 @@ impl Formats<'_> {
 }
 
 /// `Bind`: a portal is made of a statement and parameters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bind<'a> {
     /// The portal's name; empty is the unnamed one; `None` where it was not captured.
     pub portal: Option<&'a [u8]>,
@@ -142,7 +142,7 @@ impl<'a> Bind<'a> {
     /// captured.
     #[must_use]
     pub fn results(&self) -> Option<Formats<'a>> {
-        let mut values = self.values;
+        let mut values = self.values.clone();
         while values.left > 0 {
             values.next()?;
         }
@@ -172,7 +172,7 @@ pub struct Column<'a> {
 }
 
 /// The columns of a `RowDescription`, as far as they were captured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Columns<'a> {
     cursor: Cursor<'a>,
     left: u16,
@@ -202,7 +202,7 @@ impl<'a> Iterator for Columns<'a> {
 }
 
 /// Type OIDs of parameters, as far as they were captured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Types<'a> {
     cursor: Cursor<'a>,
     left: u16,

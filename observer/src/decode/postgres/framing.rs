@@ -41,9 +41,9 @@ pub(super) struct Header {
 
 /// Reads the head of an untagged message; `None` where the protocol has no such message.
 pub(super) fn untagged(bytes: [u8; UNTAGGED]) -> Option<Header> {
-    let [a, b, c, d, e, f, g, h] = bytes;
-    let length = u32::from_be_bytes([a, b, c, d]);
-    let kind = u32::from_be_bytes([e, f, g, h]);
+    let both = u64::from_be_bytes(bytes);
+    let length = u32::try_from(both >> 32).ok()?;
+    let kind = u32::try_from(both & u64::from(u32::MAX)).ok()?;
     let (least, most) = match kind {
         code::SSL | code::GSSENC => (8, 8),
         code::CANCEL => (16, 268),

@@ -216,10 +216,10 @@ impl Keeper {
     }
 }
 
-/// Takes back what was kept of a value whose length is at `head`, and marks it missing.
-fn forget_value(head: usize, held: &mut Vec<u8>) {
-    let end = head.saturating_add(4);
-    if let Some(length) = held.get_mut(head..end) {
+/// Takes back what was kept of a value whose length is at `at`, and marks it missing.
+fn forget_value(at: usize, held: &mut Vec<u8>) {
+    let end = at.saturating_add(4);
+    if let Some(length) = held.get_mut(at..end) {
         length.copy_from_slice(&MISSING.to_be_bytes());
         held.truncate(end);
     }

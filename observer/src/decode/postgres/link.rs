@@ -7,6 +7,10 @@ use crate::time::Timestamp;
 
 /// What both directions share.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a condition of its own that the protocol sets and clears by itself"
+)]
 pub(super) struct Link {
     /// Who spoke last.
     pub(super) last: Option<Side>,

@@ -30,10 +30,7 @@ pub(super) enum Verdict {
 pub(super) fn judge(turn: &[u8]) -> Verdict {
     let mut rest = turn.get(..CANDIDATE_LIMIT).unwrap_or(turn);
     let full = turn.len() >= CANDIDATE_LIMIT;
-    loop {
-        let Some((head, tail)) = rest.split_first_chunk::<TAGGED>() else {
-            break;
-        };
+    while let Some((head, tail)) = rest.split_first_chunk::<TAGGED>() {
         let Some(header) = framing::tagged(Side::Client, *head) else {
             return Verdict::Nonsense;
         };

@@ -103,29 +103,26 @@ impl Stream {
                 }
                 continue;
             }
-            let held = self.held.len();
+            let before = self.held.len();
             let at_head = bytes;
             if !self.head(&mut bytes, stamp) {
                 return None;
             }
-            let Some(header) = self.read_head(held, at_head) else {
-                return Some((Stop::Malformed(held), at_head));
+            let Some(header) = self.read_head(before, at_head) else {
+                return Some((Stop::Malformed(before), at_head));
             };
             self.release();
             self.header = header;
-            match bytes.split_at_checked(header.body as usize) {
-                Some((body, rest)) => {
-                    bytes = rest;
-                    let raw = self.raw(cut(body, header.shape), false, stamp);
-                    if let Some(stop) = self.next(deliver(raw)) {
-                        return Some((stop, bytes));
-                    }
-                }
-                None => {
-                    self.step = Step::Body;
-                    self.left = header.body;
-                    self.keeper = Keeper::new(header.shape);
-                }
+            let Some((body, rest)) = bytes.split_at_checked(header.body as usize) else {
+                self.step = Step::Body;
+                self.left = header.body;
+                self.keeper = Keeper::new(header.shape);
+                continue;
+            };
+            bytes = rest;
+            let raw = self.raw(cut(body, header.shape), false, stamp);
+            if let Some(stop) = self.next(deliver(raw)) {
+                return Some((stop, bytes));
             }
         }
         None
@@ -187,8 +184,8 @@ impl Stream {
         self.held.len() >= need
     }
 
-    fn read_head(&self, held: usize, at_head: &[u8]) -> Option<Header> {
-        let head = if held == 0 { at_head } else { &self.held };
+    fn read_head(&self, before: usize, at_head: &[u8]) -> Option<Header> {
+        let head = if before == 0 { at_head } else { &self.held };
         if self.step == Step::Start {
             head.first_chunk().and_then(|head| framing::untagged(*head))
         } else {

@@ -3,7 +3,7 @@ use crate::decode::properties::{fixtures, run, split_anywhere, start_anywhere, t
 use crate::decode::transcript::{Data, Step as Line, parse};
 
 fn show(message: &Message<'_>) -> Option<String> {
-    let text = |name: Option<&[u8]>| name.map(String::from_utf8_lossy).map(|n| n.into_owned());
+    let text = |name: Option<&[u8]>| name.map(|name| String::from_utf8_lossy(name).into_owned());
     let values = |values: Values<'_>| {
         values
             .map(|value| match value {
@@ -30,13 +30,13 @@ fn show(message: &Message<'_>) -> Option<String> {
             "Parse {:?} {:?} {:?}",
             text(*name),
             String::from_utf8_lossy(t.bytes),
-            types.collect::<Vec<_>>()
+            types.clone().collect::<Vec<_>>()
         ),
         Body::Bind(b) => format!(
             "Bind {:?} {:?} [{}] {:?}",
             text(b.portal),
             text(b.statement),
-            values(b.values),
+            values(b.values.clone()),
             b.results().map(|f| f.iter().collect::<Vec<_>>())
         ),
         Body::Execute { portal } => format!("Execute {:?}", text(*portal)),
@@ -44,16 +44,20 @@ fn show(message: &Message<'_>) -> Option<String> {
         Body::Describe(Target::Portal(n)) => format!("Describe P {:?}", text(*n)),
         Body::Close(Target::Statement(n)) => format!("Close S {:?}", text(*n)),
         Body::Close(Target::Portal(n)) => format!("Close P {:?}", text(*n)),
-        Body::DataRow(v) => format!("DataRow [{}]", values(*v)),
+        Body::DataRow(v) => format!("DataRow [{}]", values(v.clone())),
         Body::CommandComplete(tag) => format!("CommandComplete {:?}", text(*tag)),
         Body::RowDescription(columns) => format!(
             "RowDescription {:?}",
             columns
+                .clone()
                 .map(|c| (text(Some(c.name)), c.oid, c.binary))
                 .collect::<Vec<_>>()
         ),
         Body::ParameterDescription(types) => {
-            format!("ParameterDescription {:?}", types.collect::<Vec<_>>())
+            format!(
+                "ParameterDescription {:?}",
+                types.clone().collect::<Vec<_>>()
+            )
         }
         Body::Error { state, fatal } => {
             format!("Error {:?} {fatal}", text(state.as_ref().map(|s| &s[..])))
