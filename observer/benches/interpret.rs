@@ -1,5 +1,5 @@
 //! What an exchange costs in `interpret`: labels, shop and facts, without what becomes of them.
-#![expect(missing_docs, reason = "criterion's macros declare public functions")]
+#![expect(clippy::expect_used, reason = "a bench without rules measures nothing")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -49,7 +49,10 @@ fn interpreter() -> Interpreter {
     for body in [
         Body::Connection(Arc::new(connection)),
         Body::SqlSession(Box::new(session)),
-        sql("-- name: GetShop :one\nSELECT * FROM shops WHERE shop_id = $1", 1),
+        sql(
+            "-- name: GetShop :one\nSELECT * FROM shops WHERE shop_id = $1",
+            1,
+        ),
     ] {
         interpreter.exchange(&exchange(body), &mut |_| {});
     }
@@ -78,7 +81,7 @@ fn sql(text: &str, id: u64) -> Body {
     let shop = Value {
         binary: true,
         oid: 20,
-        bytes: Some(7_i64.to_be_bytes().into()),
+        bytes: Some(7_i64.to_be_bytes().into_iter().collect()),
     };
     Body::Sql(Box::new(Execution {
         which: Which::Known(Arc::new(Statement {
@@ -103,7 +106,10 @@ fn exchanges(c: &mut Criterion) {
         r#"{{"query":"query GetProducts($first: Int) {{ {} }}","variables":{{"first":10}}}}"#,
         "products(first: $first) { edges { node { id title } } } ".repeat(8)
     );
-    let answer = format!(r#"{{"data":{{"products":[{}]}}}}"#, r#"{"id":"UHJvZHVjdDox","title":"Shirt"},"#.repeat(200));
+    let answer = format!(
+        r#"{{"data":{{"products":[{}]}}}}"#,
+        r#"{"id":"UHJvZHVjdDox","title":"Shirt"},"#.repeat(200)
+    );
     let redis = Body::Redis(redis::Exchange {
         command: "get",
         began: Timestamp(0),
@@ -117,17 +123,37 @@ fn exchanges(c: &mut Criterion) {
     let mut group = c.benchmark_group("interpret");
     for (name, body) in [
         ("http_health", request("GET", "/health", 200, "", "")),
-        ("http_order", request("GET", "/v1/shops/7/orders/123456", 200, "", "")),
-        ("http_upper_case", request("GET", "/V1/Shops/7/Orders/123456", 200, "", "")),
-        ("http_unmatched", request("GET", "/assets/img/3f2504e04f89/x", 200, "", "")),
-        ("http_graphql", request("POST", "/query", 200, &query, &answer)),
-        ("sql_named", sql("-- name: GetShop :one\nSELECT * FROM shops WHERE shop_id = $1", 1)),
+        (
+            "http_order",
+            request("GET", "/v1/shops/7/orders/123456", 200, "", ""),
+        ),
+        (
+            "http_upper_case",
+            request("GET", "/V1/Shops/7/Orders/123456", 200, "", ""),
+        ),
+        (
+            "http_unmatched",
+            request("GET", "/assets/img/3f2504e04f89/x", 200, "", ""),
+        ),
+        (
+            "http_graphql",
+            request("POST", "/query", 200, &query, &answer),
+        ),
+        (
+            "sql_named",
+            sql(
+                "-- name: GetShop :one\nSELECT * FROM shops WHERE shop_id = $1",
+                1,
+            ),
+        ),
         ("redis_get", redis),
     ] {
         let mut interpreter = interpreter();
         let exchange = exchange(body);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact))));
+            bencher.iter(|| {
+                interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)));
+            });
         });
     }
     // Every text is a new one: what literals in simple queries do.
@@ -137,9 +163,16 @@ fn exchanges(c: &mut Criterion) {
         bencher.iter_batched(
             || {
                 id += 1;
-                exchange(sql(&format!("UPDATE pgbench_accounts SET abalance = abalance + {id} WHERE aid = {id};"), id))
+                exchange(sql(
+                    &format!(
+                        "UPDATE pgbench_accounts SET abalance = abalance + {id} WHERE aid = {id};"
+                    ),
+                    id,
+                ))
             },
-            |exchange| interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact))),
+            |exchange| {
+                interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)));
+            },
             criterion::BatchSize::SmallInput,
         );
     });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 use crate::correlate::{Body, Connection, Exchange, redis};
 use crate::decode::Side;
@@ -97,6 +98,7 @@ const REDIS_ERROR_LIMIT: usize = 64;
 
 /// Turns exchanges into facts.
 pub struct Interpreter {
+    plan: Arc<Plan>,
     symbols: Symbols,
     services: Box<dyn Services>,
     connections: Connections,
@@ -115,14 +117,15 @@ impl Interpreter {
         let mut symbols = Symbols::new(settings.label_values);
         let trust = settings.trust_path_ids.then_some(settings.trusted_path_ids);
         Self {
-            http: http::Http::new(Arc::clone(&plan), settings, &mut symbols),
-            namer: sql::Namer::new(plan, settings.statements, settings.queries),
+            http: http::Http::new(&plan, settings, &mut symbols),
+            namer: sql::Namer::new(Arc::clone(&plan), settings.statements, settings.queries),
             shops: shops::Shops::new(settings.shops, trust),
             connections: Connections::new(settings.connections),
             databases: Names::new(settings.databases),
             sql_states: Names::new(SQL_STATE_LIMIT),
             redis_errors: HashMap::default(),
             services,
+            plan,
             symbols,
         }
     }
@@ -152,17 +155,13 @@ impl Interpreter {
             return;
         };
         match &exchange.body {
-            Body::HttpBegan => {
-                if entry.vantage == Side::Server {
-                    entry.in_flight = entry.in_flight.saturating_add(1);
-                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
-                }
+            Body::HttpBegan if entry.vantage == Side::Server => {
+                entry.in_flight = entry.in_flight.saturating_add(1);
+                out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
             }
-            Body::Http(_) | Body::HttpAborted(_) => {
-                if entry.in_flight > 0 {
-                    entry.in_flight -= 1;
-                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
-                }
+            Body::Http(_) | Body::HttpAborted(_) if entry.in_flight > 0 => {
+                entry.in_flight -= 1;
+                out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
             }
             Body::SqlSession(session) => {
                 let database = self.databases.learn(&session.database, &mut self.symbols);
@@ -224,8 +223,14 @@ impl Interpreter {
                 ));
             }
             Body::Http(http) => {
-                self.http
-                    .exchange(http, context, &mut self.shops, &mut self.symbols, out);
+                self.http.exchange(
+                    http,
+                    context,
+                    &self.plan,
+                    &mut self.shops,
+                    &mut self.symbols,
+                    out,
+                );
             }
             Body::HttpAborted(aborted) => {
                 http::Http::aborted(aborted, context, &mut self.symbols, out);
@@ -338,7 +343,7 @@ impl Interpreter {
 fn fact(metric: Metric, labels: &[Symbol], value: f64) -> Fact {
     Fact {
         metric,
-        labels: labels.into(),
+        labels: SmallVec::from_slice(labels),
         value,
     }
 }
