@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use smallvec::SmallVec;
 
-use crate::correlate::{Body, Connection, Exchange, redis};
+use crate::correlate::{Body, Connection, Exchange};
 use crate::decode::Side;
 use crate::export::{Fact, Metric, Symbol, Symbols};
 use crate::reassemble::ConnectionKey;
@@ -25,6 +27,7 @@ mod http;
 pub mod json;
 pub mod names;
 pub mod plan;
+mod redis;
 pub mod routes;
 pub mod rules;
 pub mod shops;
@@ -92,11 +95,10 @@ pub trait Services: Send {
 
 /// SQLSTATEs that are told apart; PostgreSQL has about 260.
 const SQL_STATE_LIMIT: usize = 300;
-/// First words of Redis errors that are told apart; scripts may make up any.
-const REDIS_ERROR_LIMIT: usize = 64;
 
 /// Turns exchanges into facts.
 pub struct Interpreter {
+    plan: Arc<Plan>,
     symbols: Symbols,
     services: Box<dyn Services>,
     connections: Connections,
@@ -115,14 +117,15 @@ impl Interpreter {
         let mut symbols = Symbols::new(settings.label_values);
         let trust = settings.trust_path_ids.then_some(settings.trusted_path_ids);
         Self {
-            http: http::Http::new(Arc::clone(&plan), settings, &mut symbols),
-            namer: sql::Namer::new(plan, settings.statements, settings.queries),
+            http: http::Http::new(&plan, settings, &mut symbols),
+            namer: sql::Namer::new(Arc::clone(&plan), settings.statements, settings.queries),
             shops: shops::Shops::new(settings.shops, trust),
             connections: Connections::new(settings.connections),
             databases: Names::new(settings.databases),
             sql_states: Names::new(SQL_STATE_LIMIT),
             redis_errors: HashMap::default(),
             services,
+            plan,
             symbols,
         }
     }
@@ -152,20 +155,19 @@ impl Interpreter {
             return;
         };
         match &exchange.body {
-            Body::HttpBegan => {
-                if entry.vantage == Side::Server {
-                    entry.in_flight = entry.in_flight.saturating_add(1);
-                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
-                }
+            Body::HttpBegan if entry.vantage == Side::Server => {
+                entry.in_flight = entry.in_flight.saturating_add(1);
+                out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
             }
-            Body::Http(_) | Body::HttpAborted(_) => {
-                if entry.in_flight > 0 {
-                    entry.in_flight -= 1;
-                    out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
-                }
+            Body::Http(_) | Body::HttpAborted(_) if entry.in_flight > 0 => {
+                entry.in_flight -= 1;
+                out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
             }
             Body::SqlSession(session) => {
-                let database = self.databases.learn(&session.database, &mut self.symbols);
+                let database = match session.database.as_str() {
+                    name if is_database(name) => self.databases.learn(name, &mut self.symbols),
+                    _ => Symbol::OTHER,
+                };
                 entry.leave(out);
                 entry.database = Some(database);
                 entry.enter(out);
@@ -224,8 +226,14 @@ impl Interpreter {
                 ));
             }
             Body::Http(http) => {
-                self.http
-                    .exchange(http, context, &mut self.shops, &mut self.symbols, out);
+                self.http.exchange(
+                    http,
+                    context,
+                    &self.plan,
+                    &mut self.shops,
+                    &mut self.symbols,
+                    out,
+                );
             }
             Body::HttpAborted(aborted) => {
                 http::Http::aborted(aborted, context, &mut self.symbols, out);
@@ -279,66 +287,18 @@ impl Interpreter {
             1.0,
         ));
     }
+}
 
-    fn redis(&mut self, exchange: &redis::Exchange, context: Context, out: &mut dyn FnMut(Fact)) {
-        let service = context.service;
-        let command = self.symbols.intern(exchange.command);
-        if exchange.timed {
-            let seconds = exchange.ended.seconds_since(exchange.began);
-            out(fact(
-                Metric::RedisCommandDuration,
-                &[service, command],
-                seconds,
-            ));
-            out(fact(Metric::RedisCommandWait, &[service], exchange.waited));
-        }
-        let outcome = self.redis_outcome(exchange.outcome);
-        out(fact(
-            Metric::RedisCommands,
-            &[service, command, outcome],
-            1.0,
-        ));
-        for (result, count) in [("hit", exchange.hits), ("miss", exchange.misses)] {
-            if count > 0 {
-                let result = self.symbols.intern(result);
-                out(fact(
-                    Metric::RedisLookups,
-                    &[service, result],
-                    f64::from(count),
-                ));
-            }
-        }
-    }
-
-    fn redis_outcome(&mut self, outcome: redis::Outcome) -> Symbol {
-        let word = match outcome {
-            redis::Outcome::Ok => return self.symbols.intern("ok"),
-            redis::Outcome::Queued => return self.symbols.intern("queued"),
-            redis::Outcome::Unknown => return Symbol::UNKNOWN,
-            redis::Outcome::Error(word) => word,
-        };
-        if let Some(symbol) = self.redis_errors.get(&word) {
-            return *symbol;
-        }
-        let text = std::str::from_utf8(&word)
-            .unwrap_or_default()
-            .trim_end_matches('\0');
-        let plain = text
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-        if text.is_empty() || !plain || self.redis_errors.len() >= REDIS_ERROR_LIMIT {
-            return Symbol::OTHER;
-        }
-        let symbol = self.symbols.intern(text);
-        self.redis_errors.insert(word, symbol);
-        symbol
-    }
+/// Whether a name may be a label. Whoever connects makes one up, before anyone asks for a password.
+fn is_database(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 fn fact(metric: Metric, labels: &[Symbol], value: f64) -> Fact {
     Fact {
         metric,
-        labels: labels.into(),
+        labels: SmallVec::from_slice(labels),
         value,
     }
 }

@@ -82,12 +82,11 @@ impl Connections {
         key: ConnectionKey,
         out: &mut dyn FnMut(Fact),
     ) -> Option<&mut Context> {
-        if self.table.peek(&key).is_none() {
-            while self.table.len() >= self.limit
-                && let Some((_, oldest)) = self.table.pop_oldest()
-            {
-                oldest.leave(out);
-            }
+        if self.table.len() >= self.limit
+            && self.table.peek(&key).is_none()
+            && let Some((_, oldest)) = self.table.pop_oldest()
+        {
+            oldest.leave(out);
         }
         self.table.get_or_insert(key, Context::default)
     }

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -25,7 +24,6 @@ const METHODS: [&str; 9] = [
 
 /// Turns HTTP exchanges into facts.
 pub(super) struct Http {
-    plan: Arc<Plan>,
     methods: [Symbol; METHODS.len()],
     statuses: HashMap<u16, Symbol, foldhash::fast::RandomState>,
     /// By the routes' numbers.
@@ -58,14 +56,14 @@ struct Labels {
 }
 
 /// What a request asked for.
-struct Endpoint {
+struct Endpoint<'p> {
     symbol: Symbol,
-    route: Option<usize>,
+    route: Option<&'p Route>,
     operation: Option<Symbol>,
 }
 
 impl Http {
-    pub(super) fn new(plan: Arc<Plan>, limits: &super::Settings, symbols: &mut Symbols) -> Self {
+    pub(super) fn new(plan: &Plan, limits: &super::Settings, symbols: &mut Symbols) -> Self {
         let methods = METHODS.map(|method| symbols.intern(method));
         let endpoints = plan
             .routes
@@ -81,7 +79,6 @@ impl Http {
             pending: VecDeque::new(),
             pending_limit: limits.pending,
             text: String::new(),
-            plan,
         }
     }
 
@@ -90,14 +87,14 @@ impl Http {
         &mut self,
         exchange: &Exchange,
         context: Context,
+        plan: &Plan,
         shops: &mut Shops,
         symbols: &mut Symbols,
         out: &mut dyn FnMut(Fact),
     ) {
-        let plan = Arc::clone(&self.plan);
         let request = &exchange.request;
         let method = self.method(&request.method);
-        let endpoint = self.endpoint(request, exchange.status, symbols);
+        let endpoint = self.endpoint(plan, request, exchange.status, symbols);
         let status = self.status(exchange.status, symbols);
         let seconds = exchange.ended.seconds_since(exchange.began);
         let service = context.service;
@@ -117,8 +114,9 @@ impl Http {
         let failed = endpoint
             .operation
             .filter(|_| exchange.status == 200 && graphql::errors(&exchange.response_body));
-        let route = endpoint.route.and_then(|number| plan.routes.get(number));
-        let claim = route.map_or(Claim::NoTenant, |route| Claim::new(route, request));
+        let claim = endpoint
+            .route
+            .map_or(Claim::NoTenant, |route| Claim::new(route, request));
         let labels = Labels {
             service,
             method,
@@ -214,8 +212,13 @@ impl Http {
         symbol
     }
 
-    fn endpoint(&mut self, request: &Request, status: u16, symbols: &mut Symbols) -> Endpoint {
-        let plan = Arc::clone(&self.plan);
+    fn endpoint<'p>(
+        &mut self,
+        plan: &'p Plan,
+        request: &Request,
+        status: u16,
+        symbols: &mut Symbols,
+    ) -> Endpoint<'p> {
         let found = plan.routes.find(&request.path);
         let Some((number, route)) =
             found.and_then(|number| Some((number, plan.routes.get(number)?)))
@@ -234,7 +237,7 @@ impl Http {
         };
         Endpoint {
             symbol,
-            route: Some(number),
+            route: Some(route),
             operation,
         }
     }

@@ -49,7 +49,7 @@ pub struct Routes {
     router: matchit::Router<usize>,
     /// Only those whose requests' bodies are read: few, so that the others cost next to nothing.
     readers: matchit::Router<usize>,
-    routes: Vec<Route>,
+    all: Vec<Route>,
 }
 
 impl Routes {
@@ -90,7 +90,7 @@ impl Routes {
 
     fn insert(&mut self, route: Route) {
         let normal = normal_template(&route.template);
-        let number = self.routes.len();
+        let number = self.all.len();
         if self.router.insert(normal.as_str(), number).is_err() {
             return;
         }
@@ -99,18 +99,18 @@ impl Routes {
             // It fits: it is a part of the other.
             let _ = self.readers.insert(normal, number);
         }
-        self.routes.push(route);
+        self.all.push(route);
     }
 
     /// Every route; their order is their number.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.routes.iter()
+        self.all.iter()
     }
 
     /// The route of a number.
     #[must_use]
     pub fn get(&self, number: usize) -> Option<&Route> {
-        self.routes.get(number)
+        self.all.get(number)
     }
 
     /// The number of the route that a path is.

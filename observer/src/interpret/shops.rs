@@ -115,12 +115,12 @@ pub fn id_of(value: &Value) -> Option<i64> {
         std::str::from_utf8(bytes).ok()?.parse().ok()?
     } else if !INTEGERS.contains(&value.oid) {
         return None;
-    } else if let Ok(bytes) = bytes.try_into() {
-        i64::from_be_bytes(bytes)
-    } else if let Ok(bytes) = bytes.try_into() {
-        i64::from(i32::from_be_bytes(bytes))
     } else {
-        i64::from(i16::from_be_bytes(bytes.try_into().ok()?))
+        match bytes.len() {
+            8 => i64::from_be_bytes(bytes.try_into().ok()?),
+            4 => i32::from_be_bytes(bytes.try_into().ok()?).into(),
+            _ => i16::from_be_bytes(bytes.try_into().ok()?).into(),
+        }
     };
     (id > 0).then_some(id)
 }

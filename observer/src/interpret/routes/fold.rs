@@ -59,6 +59,9 @@ fn is_file(segment: &str) -> bool {
 }
 
 /// Any text: a template is short and holds nothing but words and marks.
+///
+/// # Panics
+/// Where that does not hold; the target of fuzzers.
 pub fn fuzz(data: &[u8]) {
     let mut out = String::new();
     fold(&String::from_utf8_lossy(data), &mut out);

@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::{Claim, Shops, id_of};
 use crate::correlate::http::Request;
 use crate::correlate::postgres::Value;
-use crate::export::{Symbol, Symbols};
+use crate::export::Symbols;
 use crate::time::Timestamp;
 
 fn request(path: &str) -> Request {

@@ -244,6 +244,9 @@ fn is_operator(byte: u8) -> bool {
 }
 
 /// Any text: reading ends, each token takes at least a byte and lies within the text.
+///
+/// # Panics
+/// Where that does not hold; the target of fuzzers.
 pub fn fuzz(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lexer = Lexer::new(&text);

@@ -101,7 +101,7 @@ fn an_execution_is_named_by_comment_or_fingerprint() {
             "INSERT INTO orders VALUES (1)",
             "",
             UNIQUE,
-            "INSERT orders 93d80f8a",
+            "INSERT orders c69dce82",
             "INSERT",
         ),
         ("select * from john", "", SYNTAX, "_other", "SELECT"),
@@ -110,7 +110,7 @@ fn an_execution_is_named_by_comment_or_fingerprint() {
             "WITH x AS (SELECT 1) SELECT * FROM x",
             "SELECT",
             Outcome::Completed,
-            "SELECT x b86aaf7f",
+            "SELECT x bbf58456",
             "SELECT",
         ),
     ] {
