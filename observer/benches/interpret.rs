@@ -152,7 +152,6 @@ fn exchanges(c: &mut Criterion) {
         let exchange = exchange(body);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)))
                 interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)));
             });
         });
@@ -172,7 +171,6 @@ fn exchanges(c: &mut Criterion) {
                 ))
             },
             |exchange| {
-                interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)))
                 interpreter.exchange(black_box(&exchange), &mut |fact| drop(black_box(fact)));
             },
             criterion::BatchSize::SmallInput,

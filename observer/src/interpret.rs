@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use serde::Deserialize;
 use smallvec::SmallVec;
 
 use crate::correlate::{Body, Connection, Exchange};

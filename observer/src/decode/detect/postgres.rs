@@ -21,8 +21,6 @@ const LONGEST_STARTUP: u32 = 10_000;
 /// Longest message that is believed; a longer one is met again at a later turn.
 const LONGEST: u32 = 1 << 24;
 
-/// Columns of a result (`MaxTupleAttributeNumber`).
-const COLUMNS: u16 = 1_664;
 /// Longest message that is believed by a part of it whose bytes are mostly numbers.
 const LONGEST_IN_PART: usize = 1 << 16;
 
@@ -58,7 +56,6 @@ fn startup(first: &[u8]) -> Guess {
         (Some(code), _) if VERSIONS.contains(&code) => {
             let rest = first.get(8..).unwrap_or_default();
             match rest.iter().position(|byte| *byte == 0) {
-                Some(1..) if is_name(rest) => found,
                 // The shortest is `user`.
                 Some(4..) if is_name(rest) => found,
                 None if is_name(rest) && rest.len() < 32 => Guess::Undecided,
@@ -242,7 +239,6 @@ impl<'a> Body<'a> {
     fn string(self) -> Option<(&'a [u8], Option<Body<'a>>)> {
         let end = self.seen.iter().position(|byte| *byte == 0);
         let text = self.seen.get(..end.unwrap_or(self.seen.len()))?;
-        if !text.iter().all(|byte| is_text(*byte)) || (end.is_none() && self.whole()) {
         let cut = end.is_none() && self.whole();
         let unicode = end.is_none() || std::str::from_utf8(text).is_ok();
         if cut || !unicode || !text.iter().all(|byte| is_text(*byte)) {
@@ -386,7 +382,6 @@ impl<'a> Body<'a> {
         let Some(columns) = self.seen.u16_at(0) else {
             return check(self.length >= 2, Form::Weak);
         };
-        if columns > COLUMNS || self.length < 2 + usize::from(columns) * 19 {
         let least = 2 + usize::from(columns) * 19;
         if columns > COLUMNS || self.length < least || !self.is_believed() {
             return Form::Not;
@@ -426,7 +421,6 @@ impl<'a> Body<'a> {
         let mut rest = self.seen.get(2..).unwrap_or_default();
         // Of a row that is not whole, a value or a NULL must be in sight.
         let mut valued = false;
-        for _ in 0..columns.min(COLUMNS) {
         if columns > COLUMNS || !self.is_believed() {
             return Form::Not;
         }
@@ -451,7 +445,6 @@ impl<'a> Body<'a> {
         } else {
             Form::Strong
         };
-        check(columns <= COLUMNS && left == 0, form)
         check(left == 0, form)
     }
 
