@@ -92,8 +92,8 @@ pub enum Detected {
     Undecided,
     /// No message of a protocol we know begins here.
     Nothing,
-    /// This protocol, and who of it sent these bytes.
-    Protocol(Protocol, Side),
+    /// This protocol, and who of it sent these bytes; `None` where both send such.
+    Protocol(Protocol, Option<Side>),
 }
 
 /// How a conversation begins.

@@ -5,7 +5,7 @@ use observer_ebpf::{Direction, Protocol};
 use super::super::conversation::Opening;
 use super::detecting::{Bounds, Detecting, Told};
 use super::settle::settle;
-use super::{Context, Session, Spoken, State};
+use super::{Context, Session, Spoken, State, likely_vantage};
 use crate::correlate::Exchange;
 use crate::correlate::http::AbortReason;
 use crate::correlate::vantage::decoded_here;
@@ -41,22 +41,29 @@ impl Session {
                 if self.identity.is_none() {
                     detecting.joined = true;
                 }
-                let vantage = self.vantage;
-                let agrees =
-                    |side| vantage.is_none_or(|known| vantage_of(direction, side) == known);
+                let (known, identity) = (self.vantage, self.identity);
+                let place = |side: Option<Side>| match side {
+                    Some(side) => {
+                        let vantage = vantage_of(direction, side);
+                        known
+                            .is_none_or(|known| known == vantage)
+                            .then_some(vantage)
+                    }
+                    None => known.or_else(|| identity.as_ref().map(likely_vantage)),
+                };
                 let bounds = Bounds {
                     bytes: context.detect_bytes,
                     turns: context.detect_turns,
                 };
                 let shared = (context.protocols, context.ledger, bounds);
-                match detecting.take(direction, time, input, shared, agrees) {
+                match detecting.take(direction, time, input, shared, place) {
                     Told::Nothing => {}
                     Told::GaveUp => {
                         Self::verdict(event, Protocol::Other, context);
                         self.state = State::Settled(Fate::SkippedOther);
                     }
-                    Told::Protocol(protocol, side) => {
-                        self.vantage = Some(vantage_of(direction, side));
+                    Told::Protocol(protocol, vantage) => {
+                        self.vantage = Some(vantage);
                         self.tell(key, time, context);
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
