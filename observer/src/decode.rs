@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fuzz;
+pub mod http1;
 #[cfg(test)]
 pub(crate) mod properties;
 pub mod transcript;

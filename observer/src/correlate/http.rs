@@ -1,12 +1,20 @@
 //! HTTP/1: requests meet their responses in order.
 
+use std::fmt;
+
 use crate::time::Timestamp;
+
+mod correlator;
+#[cfg(test)]
+mod tests;
+
+pub use correlator::{Correlator, KEPT_LIMIT};
 
 /// Bytes of a JSON body kept for rules that read it (shop, GraphQL operation).
 pub const BODY_LIMIT: usize = 16 * 1024;
 
-/// A request and its whole response.
-#[derive(Clone, Debug)]
+/// A request and its whole response. Its `Debug` shows neither query nor bodies.
+#[derive(Clone)]
 pub struct Exchange {
     /// The request.
     pub request: Request,
@@ -25,8 +33,22 @@ pub struct Exchange {
     pub response_body: Vec<u8>,
 }
 
-/// What is kept of a request. Values of other headers never leave the decoder.
-#[derive(Clone, Debug, Default)]
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("request", &self.request)
+            .field("status", &self.status)
+            .field("began", &self.began)
+            .field("waited", &self.waited)
+            .field("ended", &self.ended)
+            .field("response_size", &self.response_size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is kept of a request. Values of other headers never leave the decoder. Its `Debug` shows
+/// neither query nor body.
+#[derive(Clone, Default)]
 pub struct Request {
     /// As sent, at most 32 bytes.
     pub method: String,
@@ -40,10 +62,22 @@ pub struct Request {
     pub forwarded_host: String,
     /// `X-Shop-Subdomain`, at most 255 bytes.
     pub shop_subdomain: String,
-    /// Bytes of the request, head and body as transferred.
+    /// Bytes of the request, head and body as transferred; where the response was whole before
+    /// the request, without chunk framing and only those that came before its end.
     pub size: u64,
     /// The beginning of a JSON body, at most [`BODY_LIMIT`], where [`Wants`] asks for it.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("host", &self.host)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A request that will have no whole response.
