@@ -10,10 +10,12 @@
 //! false comes out.
 #![forbid(unsafe_code)]
 
+pub mod detect;
 pub mod fuzz;
 pub mod http1;
 #[cfg(test)]
 pub(crate) mod properties;
+pub mod redis;
 pub mod transcript;
 
 use crate::reassemble::Input;

@@ -1,4 +1,30 @@
 //! Redis: commands meet their replies in order.
+//!
+//! One exchange comes out for each command that crossed the wire. Replies answer commands in the
+//! order in which those were sent, with these exceptions:
+//!
+//! - `SUBSCRIBE` and its relatives are answered once per channel, in RESP3 by pushes;
+//! - published messages, invalidations and the lines of `MONITOR` answer nothing;
+//! - under `CLIENT REPLY OFF` and `SKIP` no reply comes: [`Outcome::Unknown`], not timed.
+//!
+//! # After a loss
+//! The decoder knows when pairing is without doubt again (its module `rhythm` says how) and tells
+//! with [`Message::InStep`]. Until then no reply is paired with a command:
+//!
+//! - replies were missed: the unanswered commands, and each further one, are [`Outcome::Unknown`];
+//! - commands were missed: the replies that follow answer first the commands that were seen, then
+//!   the hidden ones, each of which counts as `_other` with its outcome; from the next visible
+//!   command on all is unknown.
+
+mod lookups;
+mod pairing;
+mod queue;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+pub use self::pairing::Correlator;
+pub use self::queue::QUEUE_LIMIT;
 
 use crate::time::Timestamp;
 
@@ -32,7 +58,8 @@ pub enum Outcome {
     Ok,
     /// `+QUEUED`.
     Queued,
-    /// An error reply's first word, upper case, at most 16 bytes, zero-padded.
+    /// An error reply's first word, upper case, at most 16 bytes, zero-padded; `_other` for a word
+    /// that is not of capitals and underscores, as scripts may send.
     Error([u8; 16]),
     /// Its reply was not seen.
     Unknown,
