@@ -129,8 +129,9 @@ impl Correlator {
                 } else {
                     self.forget_front()
                 };
-                let ends = text.is_some_and(|text| text.control.ends());
-                if !ends && matches!(last, Last::Tag(_)) {
+                let ends = text.as_ref().is_some_and(|text| text.control.ends());
+                // Where the end of it all was seen, nothing else can have come between.
+                if text.is_some() && !ends && !matches!(last, Last::Hidden) {
                     self.block.completed(Some(&Control::Other), &[]);
                     return;
                 }
