@@ -1,5 +1,8 @@
 //! What one SQL execution costs in `decode` and `correlate`.
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make undocumented functions"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -34,7 +37,9 @@ impl Interest for Rules {
 fn fixture(name: &str) -> Vec<Step> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/postgres/");
     let text = std::fs::read_to_string(format!("{path}{name}.txt"));
-    text.ok().and_then(|text| parse(&text).ok()).unwrap_or_default()
+    text.ok()
+        .and_then(|text| parse(&text).ok())
+        .unwrap_or_default()
 }
 
 fn bytes(step: &Step) -> &[u8] {
@@ -48,7 +53,8 @@ fn bytes(step: &Step) -> &[u8] {
 /// and again.
 fn repeat(c: &mut Criterion, name: &str, story: &str, request: u8, wanted: bool) {
     let steps = fixture(story);
-    let is_request = |step: &Step| step.side == Side::Client && bytes(step).first() == Some(&request);
+    let is_request =
+        |step: &Step| step.side == Side::Client && bytes(step).first() == Some(&request);
     let Some(at) = steps.iter().position(is_request) else {
         return;
     };
@@ -58,11 +64,16 @@ fn repeat(c: &mut Criterion, name: &str, story: &str, request: u8, wanted: bool)
     let mut decoder = Postgres::new();
     let mut correlator = Correlator::new(shared);
     let mut feed = |step: &Step| {
-        decoder.feed(step.side, step.time, Input::Bytes(bytes(step)), &mut |message| {
-            correlator.on(&message, &mut |body| {
-                black_box(&body);
-            });
-        });
+        decoder.feed(
+            step.side,
+            step.time,
+            Input::Bytes(bytes(step)),
+            &mut |message| {
+                correlator.on(&message, &mut |body| {
+                    black_box(&body);
+                });
+            },
+        );
     };
     head.iter().for_each(&mut feed);
     c.bench_function(name, |b| {
@@ -76,7 +87,13 @@ fn repeat(c: &mut Criterion, name: &str, story: &str, request: u8, wanted: bool)
 
 fn executions(c: &mut Criterion) {
     repeat(c, "prepared by pgx", "pgx_session", b'B', false);
-    repeat(c, "prepared by pgx, two values read", "pgx_session", b'B', true);
+    repeat(
+        c,
+        "prepared by pgx, two values read",
+        "pgx_session",
+        b'B',
+        true,
+    );
     repeat(c, "prepared by psycopg", "psycopg_scram", b'P', false);
     repeat(c, "simple", "ssl_refused", b'Q', false);
 }

@@ -18,7 +18,7 @@ use observer::correlate::Body;
 use observer::correlate::postgres::{
     Correlator, Interest, Outcome, Shared, Statement, Transaction, Wanted, Which,
 };
-use observer::decode::postgres::{Body as Wire, Postgres};
+use observer::decode::postgres::{Body as Wire, Postgres, Status};
 use observer::decode::{Decoder as _, Side};
 use observer::reassemble::Input;
 use observer::time::Timestamp;
@@ -38,11 +38,10 @@ impl Server {
         let directory = std::env::temp_dir().join(format!("postgres-oracle-{port}"));
         fs::create_dir_all(&directory)?;
         let data = directory.join("data");
-        as_postgres("chown")
-            .args(["postgres", &directory.to_string_lossy()])
-            .status()
-            .ok();
-        Command::new("chown").arg("postgres").arg(&directory).status()?;
+        Command::new("chown")
+            .arg("postgres")
+            .arg(&directory)
+            .status()?;
         let made = as_postgres(&format!("{BIN}/initdb"))
             .args(["-A", "trust", "-N", "-D"])
             .arg(&data)
@@ -83,7 +82,8 @@ impl Server {
 
     /// Commits and rollbacks of a database, once its sessions have reported.
     fn transactions(&self, database: &str) -> Result<(u64, u64)> {
-        let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+        let sessions =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.ask("postgres", &sessions)? != "0" {
             ensure!(Instant::now() < deadline, "sessions do not end");
@@ -121,8 +121,12 @@ impl Drop for Server {
         let id = self.process.id().to_string();
         // A fast shutdown: the child is the postmaster's parent where another user runs it.
         let pid = fs::read_to_string(self.directory.join("data/postmaster.pid"));
-        let pid = pid.ok().and_then(|text| text.lines().next().map(str::to_owned));
-        let _ = Command::new("kill").args(["-INT", &pid.unwrap_or(id)]).status();
+        let pid = pid
+            .ok()
+            .and_then(|text| text.lines().next().map(str::to_owned));
+        let _ = Command::new("kill")
+            .args(["-INT", &pid.unwrap_or(id)])
+            .status();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
@@ -130,7 +134,12 @@ impl Drop for Server {
 
 fn as_postgres(program: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", program]);
+    command.args([
+        "--reuid=postgres",
+        "--regid=postgres",
+        "--clear-groups",
+        program,
+    ]);
     command
 }
 
@@ -158,7 +167,7 @@ struct Counted {
     rollbacks: u64,
     unknown: u64,
     lost: u64,
-    /// Requests that executed nothing; the server counts a commit for each.
+    /// Requests out of a block that executed nothing; the server counts a commit for each.
     idle_syncs: u64,
 }
 
@@ -168,6 +177,8 @@ struct Stages {
     began: Instant,
     /// Whether the request that is being sent prepared something, and executed something.
     asked: (bool, bool),
+    /// Whether it is sent in a block.
+    in_block: bool,
 }
 
 fn count(counted: &mut Counted, body: &Body) {
@@ -191,6 +202,7 @@ fn feed(stages: &mut Stages, side: Side, bytes: &[u8], counted: &Mutex<Counted>)
     };
     let now = u64::try_from(stages.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (correlator, asked) = (&mut stages.correlator, &mut stages.asked);
+    let in_block = &mut stages.in_block;
     let fed = stages
         .decoder
         .feed(side, Timestamp(now), Input::Bytes(bytes), &mut |message| {
@@ -198,9 +210,10 @@ fn feed(stages: &mut Stages, side: Side, bytes: &[u8], counted: &Mutex<Counted>)
                 Wire::Parse { .. } => asked.0 = true,
                 Wire::Execute { .. } => asked.1 = true,
                 Wire::Sync => {
-                    counted.idle_syncs += u64::from(*asked == (true, false));
+                    counted.idle_syncs += u64::from(!*in_block && *asked == (true, false));
                     *asked = (false, false);
                 }
+                Wire::ReadyForQuery(status) => *in_block = status != Some(Status::Idle),
                 _ => {}
             }
             correlator.on(&message, &mut |body| count(&mut counted, &body));
@@ -245,6 +258,7 @@ fn relay(server: u16, counted: &Arc<Mutex<Counted>>) -> Result<u16> {
                 correlator: Correlator::new(Arc::clone(&shared)),
                 began: Instant::now(),
                 asked: (false, false),
+                in_block: false,
             }));
             if let Ok(mut counted) = counted.lock() {
                 counted.connections += 1;
@@ -256,14 +270,21 @@ fn relay(server: u16, counted: &Arc<Mutex<Counted>>) -> Result<u16> {
             let (counted, counted_again) = (Arc::clone(&counted), Arc::clone(&counted));
             let stages_again = Arc::clone(&stages);
             let answers = thread::spawn(move || {
-                pump(Side::Server, (upstream_again, client_again), &stages_again, &counted_again);
+                pump(
+                    Side::Server,
+                    (upstream_again, client_again),
+                    &stages_again,
+                    &counted_again,
+                );
             });
             thread::spawn(move || {
                 pump(Side::Client, (client, upstream), &stages, &counted);
                 let _ = answers.join();
                 if let (Ok(mut stages), Ok(mut counted)) = (stages.lock(), counted.lock()) {
                     let stamp = Timestamp(u64::MAX);
-                    stages.correlator.end(stamp, &mut |body| count(&mut counted, &body));
+                    stages
+                        .correlator
+                        .end(stamp, &mut |body| count(&mut counted, &body));
                 }
             });
         }
@@ -297,17 +318,29 @@ fn agrees(server: &Server, database: &str, run: &dyn Fn(u16) -> Result<()>) -> R
     let logged = server.logged(database)? - logged_before;
     let counted = *counted.lock().ok().context("a relay's thread panicked")?;
     eprintln!("{database}: {counted:?}, {logged} log entries");
-    ensure!(counted.executions == logged, "{} of {logged} executions", counted.executions);
+    ensure!(
+        counted.executions == logged,
+        "{} of {logged} executions",
+        counted.executions
+    );
     ensure!(counted.unnamed == 0 && counted.lost == 0 && counted.unknown == 0);
     // One per connection's start-up, one per request that executed nothing.
     let commits = after.0 - before.0 - counted.connections - counted.idle_syncs;
-    ensure!(counted.commits == commits, "{} of {commits} commits", counted.commits);
+    ensure!(
+        counted.commits == commits,
+        "{} of {commits} commits",
+        counted.commits
+    );
     let rollbacks = after.1 - before.1;
-    ensure!(counted.rollbacks == rollbacks, "{} of {rollbacks} rollbacks", counted.rollbacks);
+    ensure!(
+        counted.rollbacks == rollbacks,
+        "{} of {rollbacks} rollbacks",
+        counted.rollbacks
+    );
     Ok(counted)
 }
 
-const ERRORS: &str = r"\set n random(1, 1000000)
+const SCRIPT: &str = r"\set n random(1, 1000000)
 \set k random(1, 100)
 BEGIN;
 INSERT INTO once VALUES (:n);
@@ -319,8 +352,32 @@ SELECT generate_series(1, :k);
 BEGIN;
 UPDATE once SET a = a WHERE a = :n;
 ROLLBACK;
-BEGIN; INSERT INTO once VALUES (:n + 2000000) \; SELECT 2;
 END;
+";
+
+/// Errors of every kind that the statement log knows; a syntax error it does not.
+const ERRORS: &str = r"SELECT 1/0;
+BEGIN;
+SELECT 1/0;
+SELECT 2;
+COMMIT;
+BEGIN;
+INSERT INTO deferred VALUES (1), (1);
+COMMIT;
+INSERT INTO deferred VALUES (2), (2);
+BEGIN;
+SAVEPOINT a;
+SELECT 1/0;
+ROLLBACK TO a;
+END;
+ABORT;
+BEGIN;
+COMMIT AND CHAIN;
+ROLLBACK AND CHAIN;
+ROLLBACK;
+COPY once TO STDOUT;
+SET application_name = 'x';
+SHOW application_name;
 ";
 
 #[test]
@@ -333,19 +390,37 @@ fn executions_and_transactions_agree_with_the_servers_books() -> Result<()> {
     server.ask("postgres", "CREATE DATABASE bench")?;
     pgbench(server.port, "bench", &["-i", "-q", "-s", "1"])?;
     server.ask("bench", "CREATE TABLE once (a int)")?;
+    let deferred = "CREATE TABLE deferred (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+    server.ask("bench", deferred)?;
     let script = server.directory.join("script.sql");
-    fs::write(&script, ERRORS)?;
+    fs::write(&script, SCRIPT)?;
     let script = script.to_string_lossy();
     for mode in ["simple", "extended", "prepared"] {
         let ran = agrees(&server, "bench", &|port| {
-            let arguments = ["-M", mode, "-c", "8", "-j", "2", "-t", "200", "-n"];
+            let arguments = ["-M", mode, "-c", "8", "-j", "2", "-t", "100", "-n"];
             pgbench(port, "bench", &arguments)
         })?;
-        ensure!(ran.commits == 8 * 200, "{mode}: {ran:?}");
+        ensure!(
+            ran.commits >= 8 * 100 && ran.rows >= 4 * 8 * 100,
+            "{mode}: {ran:?}"
+        );
         agrees(&server, "bench", &|port| {
             let arguments = ["-M", mode, "-c", "4", "-t", "50", "-n", "-f", &script];
             pgbench(port, "bench", &arguments)
         })?;
     }
+    let errors = server.directory.join("errors.sql");
+    fs::write(&errors, ERRORS)?;
+    let ran = agrees(&server, "bench", &|port| {
+        let ran = Command::new("psql")
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-Xq", "-d", "bench"])
+            .args(["-p", &port.to_string(), "-f"])
+            .arg(&errors)
+            .env("PGGSSENCMODE", "disable")
+            .output()?;
+        ensure!(ran.status.success(), "psql failed");
+        Ok(())
+    })?;
+    ensure!(ran.failed == 6, "{ran:?}");
     Ok(())
 }
