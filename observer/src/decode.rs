@@ -13,6 +13,7 @@
 pub mod detect;
 pub mod fuzz;
 pub mod http1;
+pub mod postgres;
 #[cfg(test)]
 pub(crate) mod properties;
 pub mod redis;

@@ -1,4 +1,9 @@
 //! PostgreSQL: executions, errors and transactions, by the server's own tags.
+//!
+//! Requests queue in the order they were sent; each answer meets the request at the queue's head.
+//! What an answer means is decided then, in the server's order: a statement is mapped once its
+//! `ParseComplete` came, a portal once its `BindComplete` came, and after an error nothing counts
+//! until the next `Sync`.
 
 use std::sync::Arc;
 
@@ -6,9 +11,29 @@ use smallvec::SmallVec;
 
 use crate::time::Timestamp;
 
+mod answers;
+mod gaps;
+mod pairing;
+mod portals;
+mod split;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod transaction;
+mod values;
+
+pub use pairing::Correlator;
+pub use texts::Shared;
+
 /// Five characters of an SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SqlState(pub [u8; 5]);
+
+impl SqlState {
+    /// An error whose code was not captured.
+    pub const UNKNOWN: Self = Self(*b"?????");
+}
 
 /// A statement's text, shared by all its executions.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,276 @@
+use super::*;
+use crate::correlate::Body;
+use crate::decode::Decoder as _;
+use crate::decode::postgres::Postgres;
+use crate::decode::properties::fixtures;
+use crate::decode::transcript::{Data, Step, parse};
+use crate::reassemble::{Cause, Input};
+use std::fmt::Write as _;
+
+/// Wants the first parameter and the columns `id` and `name` of everything.
+struct Everything;
+
+impl Interest for Everything {
+    fn wanted(&self, _: &Statement) -> Arc<Wanted> {
+        Arc::new(Wanted {
+            parameters: vec![1],
+            columns: vec!["name".to_owned(), "id".to_owned()],
+        })
+    }
+
+    fn wanted_by_name(&self, _: &str) -> Option<Arc<Wanted>> {
+        None
+    }
+}
+
+fn shared() -> Arc<Shared> {
+    Arc::new(Shared::new(Box::new(Everything)))
+}
+
+fn correlate(shared: &Arc<Shared>, steps: &[Step]) -> Vec<Body> {
+    let mut decoder = Postgres::new();
+    let mut correlator = Correlator::new(Arc::clone(shared));
+    let mut bodies = Vec::new();
+    let mut time = Timestamp::default();
+    for step in steps {
+        let input = match &step.data {
+            Data::Bytes(bytes) => Input::Bytes(bytes),
+            Data::Hole(length) => Input::Hole(*length, Cause::Budget),
+        };
+        time = step.time;
+        decoder.feed(step.side, step.time, input, &mut |message| {
+            correlator.on(&message, &mut |body| bodies.push(body));
+        });
+    }
+    correlator.end(time, &mut |body| bodies.push(body));
+    bodies
+}
+
+fn state(state: SqlState) -> String {
+    String::from_utf8_lossy(&state.0).into_owned()
+}
+
+fn describe(bodies: &[Body]) -> String {
+    let mut text = String::new();
+    for body in bodies {
+        match body {
+            Body::SqlSession(session) => writeln!(text, "session {}", session.database),
+            Body::Sql(e) => {
+                let which = match &e.which {
+                    Which::Known(statement) => {
+                        let shown: String = statement.text.chars().take(70).collect();
+                        format!("{shown:?}")
+                    }
+                    other => format!("{other:?}"),
+                };
+                let outcome = match e.outcome {
+                    Outcome::Completed => format!("{} {:?}", e.tag, e.rows),
+                    Outcome::Failed(code) => format!("failed {}", state(code)),
+                    Outcome::Unknown => format!("unknown {} {:?}", e.tag, e.rows),
+                };
+                let mut values = String::new();
+                for value in e.parameters.iter().flatten() {
+                    let _ = write!(
+                        values,
+                        " ${:?}",
+                        value
+                            .bytes
+                            .as_deref()
+                            .map(<[u8]>::escape_ascii)
+                            .map(|v| v.to_string())
+                    );
+                }
+                for (column, value) in &e.columns {
+                    let _ = write!(
+                        values,
+                        " {column}={}",
+                        value.bytes.as_deref().unwrap_or(b"null").escape_ascii()
+                    );
+                }
+                writeln!(text, "execution {which} {outcome}{values}")
+            }
+            Body::SqlError(code) => writeln!(text, "error {}", state(*code)),
+            Body::SqlTransaction(outcome) => writeln!(text, "transaction {}", outcome.label()),
+            other => writeln!(text, "{other:?}"),
+        }
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn fixtures_correlate_as_reviewed() {
+    for (name, steps) in fixtures("postgres") {
+        let text = describe(&correlate(&shared(), &steps));
+        insta::assert_snapshot!(name.trim_end_matches(".txt"), text);
+    }
+}
+
+#[test]
+fn cut_into_single_bytes_the_exchanges_are_the_same() {
+    for (name, steps) in fixtures("postgres") {
+        let mut single = Vec::new();
+        for step in &steps {
+            match &step.data {
+                Data::Bytes(bytes) => single.extend(bytes.iter().map(|byte| Step {
+                    data: Data::Bytes(vec![*byte]),
+                    ..step.clone()
+                })),
+                Data::Hole(_) => single.push(step.clone()),
+            }
+        }
+        assert_eq!(
+            describe(&correlate(&shared(), &single)),
+            describe(&correlate(&shared(), &steps)),
+            "{name}"
+        );
+    }
+}
+
+/// Never more executions than there were, and no transaction's outcome but the true or unknown.
+#[test]
+fn begun_anywhere_no_execution_is_invented() {
+    for (name, steps) in fixtures("postgres") {
+        // Without its startup message, it looks like a session until the stream begins.
+        if name == "replication.txt" {
+            continue;
+        }
+        let count = |bodies: &[Body]| {
+            let of = |outcome| {
+                bodies
+                    .iter()
+                    .filter(|b| matches!(b, Body::SqlTransaction(o) if *o == outcome))
+                    .count()
+            };
+            (
+                bodies.iter().filter(|b| matches!(b, Body::Sql(_))).count(),
+                of(Transaction::Rollback),
+                of(Transaction::Commit),
+            )
+        };
+        let whole = count(&correlate(&shared(), &steps));
+        for from in 1..steps.len() {
+            let part = count(&correlate(&shared(), &steps[from..]));
+            assert!(
+                part.0 <= whole.0,
+                "{name} from step {from}: {part:?} of {whole:?}"
+            );
+            assert!(
+                part.1 <= whole.1,
+                "{name} from step {from}: {part:?} of {whole:?}"
+            );
+            assert!(
+                part.2 <= whole.2,
+                "{name} from step {from}: {part:?} of {whole:?}"
+            );
+        }
+    }
+}
+
+fn executions(bodies: Vec<Body>) -> Vec<Box<Execution>> {
+    let executions = bodies.into_iter().filter_map(|body| match body {
+        Body::Sql(execution) => Some(execution),
+        _ => None,
+    });
+    executions.collect()
+}
+
+#[test]
+fn a_pgx_statement_prepared_unseen_heals_by_a_parse_elsewhere() {
+    let shared = shared();
+    let all = fixtures("postgres");
+    let (_, steps) = all
+        .iter()
+        .find(|(name, _)| name == "pgx_session.txt")
+        .unwrap();
+    // Begun behind the second request for the statement: its Parse is gone.
+    let later = steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| matches!(&step.data, Data::Bytes(b) if b.first() == Some(&b'B')))
+        .map(|(index, _)| index)
+        .next()
+        .unwrap();
+    let first = executions(correlate(&shared, &steps[later..]));
+    assert!(matches!(&first[0].which, Which::Named(name) if name.starts_with("stmtcache_")));
+    correlate(&shared, steps);
+    let healed = executions(correlate(&shared, &steps[later..]));
+    assert!(matches!(&healed[0].which, Which::Known(s) if s.text.contains("GetShop")));
+}
+
+#[test]
+fn durations_run_from_the_later_of_request_and_last_answer() {
+    // Two queries in one write at 0; answers at 10 ms and 30 ms, the last ready at 40 ms.
+    let query = "\"Q\\0\\0\\0\\x0dSELECT 1\\0\"";
+    let tag = "\"C\\0\\0\\0\\x0dSELECT 1\\0\"";
+    let ready = "\"Z\\0\\0\\0\\x05I\"";
+    let text = format!(
+        "> {query} {query}\n@ +10ms\n< {tag}\n@ +5ms\n< {ready}\n@ +15ms\n< {tag}\n@ +10ms\n< {ready}\n"
+    );
+    let ran = executions(correlate(&shared(), &parse(&text).unwrap()));
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert_eq!(ran.len(), 2);
+    assert!(
+        near(ran[0].seconds, 0.015) && near(ran[0].waited, 0.0),
+        "{:?}",
+        ran[0]
+    );
+    assert!(
+        near(ran[1].seconds, 0.025) && near(ran[1].waited, 0.015),
+        "{:?}",
+        ran[1]
+    );
+}
+
+#[test]
+fn idle_time_before_a_late_sync_is_nobodys() {
+    let all = fixtures("postgres");
+    let (_, steps) = all.iter().find(|(name, _)| name == "flush.txt").unwrap();
+    let ran = executions(correlate(&shared(), steps));
+    assert_eq!(ran.len(), 1);
+    assert!(ran[0].seconds < 0.015, "{}", ran[0].seconds);
+}
+
+#[test]
+fn a_queue_without_end_is_bounded_and_its_answers_still_count() {
+    let mut requests = String::from("> ");
+    let mut answers = String::from("< ");
+    for _ in 0..10_000 {
+        requests.push_str(
+            "\"B\\0\\0\\0\\x0c\\0\\0\\0\\0\\0\\0\\0\\0\" \"E\\0\\0\\0\\x09\\0\\0\\0\\0\\0\" ",
+        );
+        answers.push_str("\"2\\0\\0\\0\\x04\" \"C\\0\\0\\0\\x0dSELECT 1\\0\" ");
+    }
+    requests.push_str("\"S\\0\\0\\0\\x04\"");
+    answers.push_str("\"Z\\0\\0\\0\\x05I\"");
+    let query =
+        "> \"Q\\0\\0\\0\\x0dSELECT 1\\0\"\n< \"C\\0\\0\\0\\x0dSELECT 1\\0\" \"Z\\0\\0\\0\\x05I\"";
+    let steps = parse(&format!("{query}\n{requests}\n{answers}\n{query}\n")).unwrap();
+    let ran = executions(correlate(&shared(), &steps));
+    assert_eq!(ran.len(), 10_002);
+    assert!(matches!(ran[10_001].which, Which::Known(_)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn survives_fixtures_with_changed_bytes(
+        which in 0_usize..1000,
+        changes in proptest::collection::vec((0_usize..100, 0_usize..400, proptest::num::u8::ANY), 0..6),
+        holes in proptest::collection::vec(0_usize..100, 0..3),
+    ) {
+        let all = fixtures("postgres");
+        let mut steps = all[which % all.len()].1.clone();
+        let count = steps.len();
+        for (step, at, byte) in changes {
+            if let Data::Bytes(bytes) = &mut steps[step % count].data
+                && let Some(slot) = bytes.get_mut(at)
+            {
+                *slot = byte;
+            }
+        }
+        for step in holes {
+            steps[step % count].data = Data::Hole(100);
+        }
+        correlate(&shared(), &steps);
+    }
+}

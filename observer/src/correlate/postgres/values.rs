@@ -1,0 +1,121 @@
+//! Takes the values that rules read out of rows and parameters.
+
+use smallvec::SmallVec;
+
+use super::{Value, Wanted};
+use crate::decode::postgres::{Bind, Columns, Value as Wire, Values};
+
+/// Values kept of one execution's rows.
+const ROW_VALUES: usize = 64;
+/// Parameters that one statement's rules may read.
+const PARAMETERS: usize = 64;
+
+/// The columns of a result that rules read.
+pub(super) type Selection = SmallVec<[Selected; 4]>;
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Selected {
+    /// Its place in a row.
+    field: u16,
+    /// Its place in [`Wanted::columns`].
+    wanted: u16,
+    oid: u32,
+    pub(super) binary: bool,
+}
+
+impl Selected {
+    pub(super) fn field(&self) -> usize {
+        usize::from(self.field)
+    }
+}
+
+/// Finds the wanted columns in a description.
+pub(super) fn select(columns: Columns<'_>, wanted: &Wanted) -> Selection {
+    let mut selection = Selection::new();
+    if wanted.columns.is_empty() {
+        return selection;
+    }
+    for (field, column) in (0_u16..).zip(columns) {
+        let place = (0_u16..)
+            .zip(&wanted.columns)
+            .find(|(_, name)| name.as_bytes() == column.name);
+        if let Some((place, _)) = place {
+            selection.push(Selected {
+                field,
+                wanted: place,
+                oid: column.oid,
+                binary: column.binary,
+            });
+        }
+    }
+    selection
+}
+
+/// Takes the selected values of a row, each that differs from the one before it.
+pub(super) fn take_row(
+    mut values: Values<'_>,
+    selection: &[Selected],
+    kept: &mut Vec<(u16, Value)>,
+) {
+    let mut at = 0;
+    for selected in selection {
+        let value = values.nth(selected.field().saturating_sub(at));
+        at = selected.field().saturating_add(1);
+        let bytes = match value {
+            None => return,
+            Some(Wire::Missing) => continue,
+            Some(Wire::Null) => None,
+            Some(Wire::Bytes(bytes)) => Some(bytes),
+        };
+        let last = kept.iter().rev().find(|(of, _)| *of == selected.wanted);
+        let again = last.is_some_and(|(_, last)| last.bytes.as_deref() == bytes);
+        if !again && kept.len() < ROW_VALUES {
+            let value = Value {
+                binary: selected.binary,
+                oid: selected.oid,
+                bytes: bytes.map(SmallVec::from_slice),
+            };
+            kept.push((selected.wanted, value));
+        }
+    }
+}
+
+/// Takes the wanted parameters, in the order in which they are wanted.
+pub(super) fn take_parameters(bind: &Bind<'_>, wanted: &Wanted) -> SmallVec<[Option<Value>; 2]> {
+    let mut taken = SmallVec::new();
+    if wanted.parameters.is_empty() {
+        return taken;
+    }
+    taken.resize(wanted.parameters.len().min(PARAMETERS), None);
+    for (index, value) in bind.values.enumerate() {
+        for (slot, number) in taken.iter_mut().zip(&wanted.parameters) {
+            if usize::from(*number) != index.saturating_add(1) {
+                continue;
+            }
+            let bytes = match value {
+                Wire::Missing => continue,
+                Wire::Null => None,
+                Wire::Bytes(bytes) => Some(SmallVec::from_slice(bytes)),
+            };
+            *slot = Some(Value {
+                binary: bind.formats.binary(index),
+                oid: 0,
+                bytes,
+            });
+        }
+    }
+    taken
+}
+
+/// Fills in the parameters' types, which the server may have told after the `Bind`.
+pub(super) fn name_types(parameters: &mut [Option<Value>], wanted: &Wanted, types: &[u32]) {
+    for (value, number) in parameters.iter_mut().zip(&wanted.parameters) {
+        let oid = usize::from(*number)
+            .checked_sub(1)
+            .and_then(|index| types.get(index));
+        if let (Some(value), Some(oid)) = (value, oid) {
+            value.oid = *oid;
+        }
+    }
+}
