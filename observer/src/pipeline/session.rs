@@ -69,8 +69,8 @@ impl Default for State {
 struct Spoken {
     conversation: Box<dyn Conversation>,
     protocol: Protocol,
-    /// Bytes the decoder holds: what the client sent, what the server sent.
-    held: [u64; 2],
+    /// Bytes the decoder holds.
+    held: u64,
     /// It has said something, so it is what it was taken for.
     confirmed: bool,
     turns: u32,

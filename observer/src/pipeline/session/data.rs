@@ -98,7 +98,7 @@ impl Session {
                 State::Spoken(Spoken {
                     conversation,
                     protocol,
-                    held: [0; 2],
+                    held: 0,
                     confirmed: false,
                     turns: detecting.turns(),
                 })
@@ -165,10 +165,8 @@ impl Session {
             });
         });
         spoken.confirmed |= context.out.len() > said;
-        let now = spoken.conversation.held(side);
-        if let Some(held) = spoken.held.get_mut(side as usize) {
-            settle(context.ledger, &input, fed, held, now);
-        }
+        let now = spoken.conversation.held();
+        settle(context.ledger, &input, fed, &mut spoken.held, now);
         match fed.lost {
             Some((Lost::Upgraded, _)) => {
                 self.opaque(event, Protocol::Upgraded, Fate::SkippedUpgraded, context);
@@ -217,11 +215,14 @@ impl Session {
                 body,
             });
         });
-        let now = spoken.conversation.held(side);
-        if let Some(held) = spoken.held.get_mut(side as usize) {
-            let nothing = Input::Bytes(&[]);
-            settle(context.ledger, &nothing, Fed::default(), held, now);
-        }
+        let (nothing, now) = (Input::Bytes(&[]), spoken.conversation.held());
+        settle(
+            context.ledger,
+            &nothing,
+            Fed::default(),
+            &mut spoken.held,
+            now,
+        );
     }
 
     /// The connection ends: what is in flight has no answer, what was kept undecided has `fate`.
@@ -260,10 +261,8 @@ impl Session {
 impl Spoken {
     /// What the decoder holds will not be decided any more.
     fn give_up(&mut self, fate: Fate, ledger: &Ledger) {
-        for held in &mut self.held {
-            ledger.release(*held);
-            ledger.settle(fate, std::mem::take(held));
-        }
+        ledger.release(self.held);
+        ledger.settle(fate, std::mem::take(&mut self.held));
     }
 }
 

@@ -71,8 +71,8 @@ impl Conversation for Lines {
         }
     }
 
-    fn held(&self, side: Side) -> u64 {
-        self.held[side as usize]
+    fn held(&self) -> u64 {
+        self.held.iter().sum()
     }
 
     fn finish(&mut self, side: Side, _: Timestamp, emit: Emit<'_>) {
