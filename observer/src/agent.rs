@@ -1,7 +1,7 @@
 //! The agent: the stages, joined to the kernel below and to the exporter above.
 //!
 //! ```text
-//!   capture ─▶ pipeline (wire: the protocols there are) ─▶ facts (interpret, record) ─▶ export
+//!   capture ─▶ pipeline ─▶ facts (interpret, record) ─▶ export
 //! ```
 
 use std::sync::Arc;
@@ -13,19 +13,18 @@ use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
 use crate::export::Observed;
 use crate::interpret::{Interpreter, Needs, Plan, Rules};
+use crate::correlate::postgres::Shared;
+use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::cgroup::Cgroups;
 
 mod facts;
 mod kernel;
 mod names;
-mod wire;
 
 use facts::Facts;
 use kernel::{Ring, Seen, Sink};
 use names::Names;
-
-pub use wire::Wire;
 
 /// What `observer` is made of.
 pub const PARTS: Parts = Parts {
@@ -78,7 +77,9 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let names = Names::new(Cgroups::at(capture.cgroup_mount().to_owned()));
     let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
     let facts = Facts::new(interpreter, setup.recorder);
-    let shared = Wire::new(Needs(plan));
+    let needs = Needs(plan);
+    let statements = Arc::new(Shared::new(Box::new(needs.clone())));
+    let known = Known::new(Arc::new(needs), statements);
     let verdicts = capture.verdicts();
     let failed = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let lanes = capture
@@ -86,7 +87,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         .into_iter()
         .map(|reader| Lane {
             source: Box::new(Ring(reader)),
-            protocols: Box::new(shared.clone()),
+            protocols: Box::new(known.clone()),
             verdicts: Box::new(Sink::new(verdicts.clone(), Arc::clone(&failed))),
         })
         .collect();

@@ -65,10 +65,10 @@ pub enum Lost {
 /// What became of the bytes a decoder took: those neither named here nor [held](Decoder::held)
 /// were decoded.
 ///
-/// The books of one direction balance after every [`feed`](Decoder::feed):
+/// The books of a connection balance after every [`feed`](Decoder::feed):
 ///
 /// ```text
-///   held before + length of the input = decoded + lost + held after
+///   held before + length of the input = decoded + lost + held after    (held: both directions)
 /// ```
 ///
 /// - [`Input::Bytes`]: its length is that of the bytes.
@@ -100,10 +100,10 @@ pub trait Decoder: 'static {
         out: &mut dyn FnMut(Self::Message<'_>),
     ) -> Fed;
 
-    /// Bytes of that direction it holds back now, because what they begin is not whole yet: at
-    /// most [`HELD_LIMIT`]. They are pending in the ledger until a later feed decides about them.
-    fn held(&self, side: Side) -> u64 {
-        let _ = side;
+    /// Bytes of both directions it holds back now, because what they begin is not whole yet: at
+    /// most [`HELD_LIMIT`] each. They are pending in the ledger until a later feed decides about
+    /// them.
+    fn held(&self) -> u64 {
         0
     }
 

@@ -28,6 +28,7 @@ use crate::time::Timestamp;
 
 pub mod conversation;
 pub mod merge;
+pub mod protocols;
 mod session;
 pub mod statistics;
 pub mod synthetic;

@@ -16,8 +16,8 @@ pub trait Conversation: Send {
     /// Takes the next stretch of one direction.
     fn feed(&mut self, side: Side, stamp: Timestamp, input: Input<'_>, emit: Emit<'_>) -> Fed;
 
-    /// Bytes of one direction that wait inside the decoder.
-    fn held(&self, side: Side) -> u64;
+    /// Bytes that wait inside the decoder, of both directions.
+    fn held(&self) -> u64;
 
     /// One direction ended in order.
     fn finish(&mut self, side: Side, stamp: Timestamp, emit: Emit<'_>);
@@ -69,8 +69,8 @@ impl<C: Correlate> Conversation for Paired<C> {
         fed
     }
 
-    fn held(&self, side: Side) -> u64 {
-        self.decoder.held(side)
+    fn held(&self) -> u64 {
+        self.decoder.held()
     }
 
     fn finish(&mut self, side: Side, stamp: Timestamp, emit: Emit<'_>) {
@@ -92,8 +92,8 @@ pub enum Detected {
     Undecided,
     /// No message of a protocol we know begins here.
     Nothing,
-    /// This protocol, and who of it sent these bytes.
-    Protocol(Protocol, Side),
+    /// This protocol, and who of it sent these bytes; `None` where both send such.
+    Protocol(Protocol, Option<Side>),
 }
 
 /// How a conversation begins.

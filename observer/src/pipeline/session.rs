@@ -69,8 +69,8 @@ impl Default for State {
 struct Spoken {
     conversation: Box<dyn Conversation>,
     protocol: Protocol,
-    /// Bytes the decoder holds: what the client sent, what the server sent.
-    held: [u64; 2],
+    /// Bytes the decoder holds.
+    held: u64,
     /// It has said something, so it is what it was taken for.
     confirmed: bool,
     turns: u32,
@@ -180,14 +180,7 @@ impl Session {
     /// Says who the connection is, as far as it is known.
     fn tell(&mut self, key: ConnectionKey, ended: Timestamp, context: &mut Context<'_>) {
         let identity = self.identity.unwrap_or_default();
-        // Until the SYN or the grammar tells: servers listen on the lower port.
-        let vantage = self.vantage.unwrap_or({
-            if identity.local_port < identity.remote_port {
-                Side::Server
-            } else {
-                Side::Client
-            }
-        });
+        let vantage = self.vantage.unwrap_or_else(|| likely_vantage(&identity));
         let both_ends = self.both_ends();
         if self.told.replace((vantage, both_ends)) == Some((vantage, both_ends)) {
             return;
@@ -245,6 +238,15 @@ impl Session {
             context.verdicts.set(other, verdict);
         }
         self.place = None;
+    }
+}
+
+/// Which end it is while neither the SYN nor the grammar tells: servers listen on the lower port.
+fn likely_vantage(identity: &Identity) -> Side {
+    if identity.local_port < identity.remote_port {
+        Side::Server
+    } else {
+        Side::Client
     }
 }
 

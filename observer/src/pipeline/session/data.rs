@@ -5,7 +5,7 @@ use observer_ebpf::{Direction, Protocol};
 use super::super::conversation::Opening;
 use super::detecting::{Bounds, Detecting, Told};
 use super::settle::settle;
-use super::{Context, Session, Spoken, State};
+use super::{Context, Session, Spoken, State, likely_vantage};
 use crate::correlate::Exchange;
 use crate::correlate::http::AbortReason;
 use crate::correlate::vantage::decoded_here;
@@ -41,22 +41,29 @@ impl Session {
                 if self.identity.is_none() {
                     detecting.joined = true;
                 }
-                let vantage = self.vantage;
-                let agrees =
-                    |side| vantage.is_none_or(|known| vantage_of(direction, side) == known);
+                let (known, identity) = (self.vantage, self.identity);
+                let place = |side: Option<Side>| match side {
+                    Some(side) => {
+                        let vantage = vantage_of(direction, side);
+                        known
+                            .is_none_or(|known| known == vantage)
+                            .then_some(vantage)
+                    }
+                    None => known.or_else(|| identity.as_ref().map(likely_vantage)),
+                };
                 let bounds = Bounds {
                     bytes: context.detect_bytes,
                     turns: context.detect_turns,
                 };
                 let shared = (context.protocols, context.ledger, bounds);
-                match detecting.take(direction, time, input, shared, agrees) {
+                match detecting.take(direction, time, input, shared, place) {
                     Told::Nothing => {}
                     Told::GaveUp => {
                         Self::verdict(event, Protocol::Other, context);
                         self.state = State::Settled(Fate::SkippedOther);
                     }
-                    Told::Protocol(protocol, side) => {
-                        self.vantage = Some(vantage_of(direction, side));
+                    Told::Protocol(protocol, vantage) => {
+                        self.vantage = Some(vantage);
                         self.tell(key, time, context);
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
@@ -91,7 +98,7 @@ impl Session {
                 State::Spoken(Spoken {
                     conversation,
                     protocol,
-                    held: [0; 2],
+                    held: 0,
                     confirmed: false,
                     turns: detecting.turns(),
                 })
@@ -158,10 +165,8 @@ impl Session {
             });
         });
         spoken.confirmed |= context.out.len() > said;
-        let now = spoken.conversation.held(side);
-        if let Some(held) = spoken.held.get_mut(side as usize) {
-            settle(context.ledger, &input, fed, held, now);
-        }
+        let now = spoken.conversation.held();
+        settle(context.ledger, &input, fed, &mut spoken.held, now);
         match fed.lost {
             Some((Lost::Upgraded, _)) => {
                 self.opaque(event, Protocol::Upgraded, Fate::SkippedUpgraded, context);
@@ -210,11 +215,14 @@ impl Session {
                 body,
             });
         });
-        let now = spoken.conversation.held(side);
-        if let Some(held) = spoken.held.get_mut(side as usize) {
-            let nothing = Input::Bytes(&[]);
-            settle(context.ledger, &nothing, Fed::default(), held, now);
-        }
+        let (nothing, now) = (Input::Bytes(&[]), spoken.conversation.held());
+        settle(
+            context.ledger,
+            &nothing,
+            Fed::default(),
+            &mut spoken.held,
+            now,
+        );
     }
 
     /// The connection ends: what is in flight has no answer, what was kept undecided has `fate`.
@@ -253,10 +261,8 @@ impl Session {
 impl Spoken {
     /// What the decoder holds will not be decided any more.
     fn give_up(&mut self, fate: Fate, ledger: &Ledger) {
-        for held in &mut self.held {
-            ledger.release(*held);
-            ledger.settle(fate, std::mem::take(held));
-        }
+        ledger.release(self.held);
+        ledger.settle(fate, std::mem::take(&mut self.held));
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) enum Told {
     Nothing,
     /// No turn began like anything we know.
     GaveUp,
-    /// The protocol. What was kept is to be [replayed](Detecting::replay), and then this input.
+    /// The protocol and the end that is seen. What was kept is to be [replayed](Detecting::replay), and then this input.
     Protocol(observer_ebpf::Protocol, Side),
 }
 
@@ -60,14 +60,14 @@ impl Detecting {
         self.turns
     }
 
-    /// Takes the next stretch. `agrees` says whether a protocol may be spoken from that side.
+    /// Takes the next stretch. `place` says at which end these bytes may be of that side.
     pub(super) fn take(
         &mut self,
         direction: Direction,
         stamp: Timestamp,
         input: Input<'_>,
         (protocols, ledger, bounds): (&dyn Protocols, &Ledger, Bounds),
-        agrees: impl FnOnce(Side) -> bool,
+        place: impl FnOnce(Option<Side>) -> Option<Side>,
     ) -> Told {
         if self.turn != Some(direction) {
             self.give_up(self.fate(), ledger);
@@ -87,8 +87,8 @@ impl Detecting {
             }
             Input::Bytes(bytes) if self.blind => ledger.settle(self.fate(), bytes.len() as u64),
             Input::Bytes(bytes) => match self.detect(bytes, protocols) {
-                Detected::Protocol(protocol, side) if agrees(side) => {
-                    return Told::Protocol(protocol, side);
+                Detected::Protocol(protocol, side) if let Some(vantage) = place(side) => {
+                    return Told::Protocol(protocol, vantage);
                 }
                 Detected::Undecided if self.bytes.len() + bytes.len() <= bounds.bytes => {
                     self.bytes.extend_from_slice(bytes);

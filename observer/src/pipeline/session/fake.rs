@@ -71,8 +71,8 @@ impl Conversation for Lines {
         }
     }
 
-    fn held(&self, side: Side) -> u64 {
-        self.held[side as usize]
+    fn held(&self) -> u64 {
+        self.held.iter().sum()
     }
 
     fn finish(&mut self, side: Side, _: Timestamp, emit: Emit<'_>) {
@@ -91,7 +91,7 @@ impl Conversation for Lines {
     }
 }
 
-/// `Q` begins a client's line, `A` a server's, `H` is HTTP's client, `T` is TLS.
+/// `Q` begins a client's line, `A` a server's, `B` either's, `H` is HTTP's client, `T` is TLS.
 pub(crate) struct Fake;
 
 impl Protocols for Fake {
@@ -99,10 +99,11 @@ impl Protocols for Fake {
         match bytes {
             b"?" => Detected::Undecided,
             [b'?', rest @ ..] => self.detect(rest),
-            [b'Q', ..] => Detected::Protocol(Protocol::Redis, Side::Client),
-            [b'A', ..] => Detected::Protocol(Protocol::Redis, Side::Server),
-            [b'H', ..] => Detected::Protocol(Protocol::Http1, Side::Client),
-            [b'T', ..] => Detected::Protocol(Protocol::Tls, Side::Client),
+            [b'Q', ..] => Detected::Protocol(Protocol::Redis, Some(Side::Client)),
+            [b'A', ..] => Detected::Protocol(Protocol::Redis, Some(Side::Server)),
+            [b'H', ..] => Detected::Protocol(Protocol::Http1, Some(Side::Client)),
+            [b'B', ..] => Detected::Protocol(Protocol::Redis, None),
+            [b'T', ..] => Detected::Protocol(Protocol::Tls, None),
             _ => Detected::Nothing,
         }
     }

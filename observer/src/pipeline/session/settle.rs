@@ -1,4 +1,4 @@
-//! The books of one direction of a conversation; the contract is that of [`Fed`].
+//! The books of a conversation; the contract is that of [`Fed`].
 
 use crate::decode::{Fed, Lost};
 use crate::ledger::{Fate, Ledger};

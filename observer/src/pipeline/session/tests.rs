@@ -274,3 +274,15 @@ fn a_refused_connect_and_an_end_cut_short_are_told() {
     end.finish(30, Direction::Sent, &mut r);
     assert_eq!(Run::of(&r).said[2], "1: cut short");
 }
+
+#[test]
+fn where_both_sides_sound_alike_the_ports_tell_who_serves() {
+    for (port, vantage) in [(40_000, "1: client"), (79, "1: server")] {
+        let (mut end, mut r) = client();
+        end.identity.opener = Opener::Unknown as u8;
+        end.identity.local_port = port;
+        end.told(10, &mut r);
+        end.send(20, b"B\n", &mut r);
+        assert_eq!(Run::of(&r).said[0], vantage);
+    }
+}
