@@ -10,7 +10,6 @@ mod classify;
 mod count;
 mod deliver;
 mod egress;
-mod gaps;
 mod ingress;
 mod life;
 mod packet;

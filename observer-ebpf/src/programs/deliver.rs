@@ -39,6 +39,7 @@ pub(super) fn deliver(
     passing: &Passing,
 ) {
     let length = passing.length;
+    let offset = passing.offset;
     let direction = passing.direction & 1;
     let mut flags = passing.flags;
     look_for_verdict(state);
@@ -54,7 +55,7 @@ pub(super) fn deliver(
             *spent(state, direction) = 0;
         }
         flags |= Flags::TURN;
-        classify(skb, state, passing.offset, length);
+        classify(skb, state, offset, length);
         if unsafe { (*state).process } == 0 {
             note_process(state, u32::from(direction), unsafe { (*tcp).packets_out });
         }
@@ -102,7 +103,7 @@ pub(super) fn deliver(
         reserved: [0; 2],
     };
     let to = ring::of(header.cookie);
-    if !to.is_null() && ring::segment(to, skb, &header, passing.offset) {
+    if !to.is_null() && ring::segment(to, skb, &header, offset) {
         unsafe { (*state).lost = 0 };
     } else {
         lose(state, length);

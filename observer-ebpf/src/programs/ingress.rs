@@ -13,9 +13,8 @@ use observer_ebpf::{
 
 use super::count::count;
 use super::deliver::{HEAD_MAX, Passing, deliver};
-use super::gaps::claim;
 use super::packet::{self, FIN, RST, SYN, Segment};
-use super::state::{self, create, find, is_own};
+use super::state::{self, claim, create, find, is_own};
 use super::{SOCK_STREAM, TCP, budget, life, ring, setting, tcp_state};
 
 /// Always 1: the packet goes on.
@@ -73,8 +72,8 @@ fn ingress(skb: *mut __sk_buff) {
         count(Counter::SegmentsOutsideWindow, 1);
         return;
     }
-    let near = unsafe { (*state).received_next };
-    let first = unsafe { (*state).received_first };
+    let near = unsafe { (*state).received.next };
+    let first = unsafe { (*state).received.first };
     let accepted = state::position(near, first, accepted_sequence);
     let start = accepted + i64::from(distance);
     let end = start + i64::from(segment.length);

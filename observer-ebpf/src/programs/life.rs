@@ -204,8 +204,8 @@ pub(super) fn tell(
 fn identify(to: *mut Identity, state: *mut State, sk: *mut bpf_sock, tcp: *mut bpf_tcp_sock) {
     let state = unsafe { &*state };
     let received = so_far(
-        position(state.received_next, state.received_first, unsafe { (*tcp).rcv_nxt }),
-        state.received_next,
+        position(state.received.next, state.received.first, unsafe { (*tcp).rcv_nxt }),
+        state.received.next,
         state.finished[Direction::Received as usize],
     );
     let sent = so_far(
@@ -222,7 +222,7 @@ fn identify(to: *mut Identity, state: *mut State, sk: *mut bpf_sock, tcp: *mut b
         remote,
         local_port: unsafe { (&raw const (*sk).src_port).read_volatile() } as u16,
         remote_port: u16::from_be(unsafe { (&raw const (*sk).dst_port).read_volatile() }),
-        received_first: state.received_first,
+        received_first: state.received.first,
         sent_first: state.sent_first,
         process: state.process,
         command: state.command,
