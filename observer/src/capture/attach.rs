@@ -11,7 +11,7 @@ use aya::maps::{ArrayOfMaps, Map, MapData, MapError, RingBuf, SkStorage};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::sock_ops::SockOpsLink;
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError};
-use aya::programs::{SockOps, TracePoint};
+use aya::programs::{RawTracePoint, SockOps};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use zerocopy::IntoBytes as _;
@@ -362,8 +362,8 @@ fn prepare(ebpf: &mut Ebpf, probe: &'static Probe) -> Status {
         (Hook::SockOps, Some(Program::SockOps(program))) => {
             program.load().map(|()| 0).map_err(|error| sentence(&error))
         }
-        (Hook::Tracepoint(category, name), Some(Program::TracePoint(program))) => {
-            trace(program, category, name).map(|()| 1).map_err(|error| sentence(&error))
+        (Hook::RawTracepoint(name), Some(Program::RawTracePoint(program))) => {
+            trace(program, name).map(|()| 1).map_err(|error| sentence(&error))
         }
         (_, Some(_)) => Err("of another type in the object".to_owned()),
     };
@@ -373,9 +373,9 @@ fn prepare(ebpf: &mut Ebpf, probe: &'static Probe) -> Status {
     }
 }
 
-fn trace(program: &mut TracePoint, category: &str, name: &str) -> Result<(), ProgramError> {
+fn trace(program: &mut RawTracePoint, name: &str) -> Result<(), ProgramError> {
     program.load()?;
-    program.attach(category, name)?;
+    program.attach(name)?;
     Ok(())
 }
 
