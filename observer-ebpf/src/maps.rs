@@ -1,7 +1,9 @@
 //! Every map, its bound, and what happens at the bound.
 
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type};
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage};
+use aya_ebpf::btf_maps::{
+    Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage,
+};
 use aya_ebpf::macros::btf_map;
 use observer_ebpf::{COUNTERS as ROWS, RINGS_MAX, VERDICT_SLOTS, Verdict};
 

@@ -54,7 +54,11 @@ impl Received {
     /// Calls nothing, so that it may run under a spin lock.
     #[inline(always)]
     pub fn claim(&mut self, start: u64, end: u64, accepted: u64) -> Part {
-        let mut part = Part { start, length: 0, lost: 0 };
+        let mut part = Part {
+            start,
+            length: 0,
+            lost: 0,
+        };
         // Accepted without passing here: on the listener, or before the agent began.
         if accepted > self.next {
             self.next = accepted;
@@ -114,7 +118,11 @@ impl Received {
             if gap.start == gap.end {
                 continue;
             }
-            let from = if behind(gap.start, low) { gap.start } else { low };
+            let from = if behind(gap.start, low) {
+                gap.start
+            } else {
+                low
+            };
             let to = if behind(gap.end, high) { high } else { gap.end };
             if !behind(to, from) {
                 continue;
@@ -142,7 +150,10 @@ impl Received {
     fn leave(&mut self, part: &mut Part, from: u64, to: u64) {
         for gap in &mut self.gaps {
             if gap.start == gap.end {
-                *gap = Gap { start: from as u32, end: to as u32 };
+                *gap = Gap {
+                    start: from as u32,
+                    end: to as u32,
+                };
                 self.open += 1;
                 return;
             }
@@ -168,7 +179,11 @@ mod tests {
         let mut received = Received::default();
         for ((start, end, accepted), (part, length, lost)) in rows {
             let claimed = received.claim(*start, *end, *accepted);
-            assert_eq!((claimed.length, claimed.lost), (*length, *lost), "{start}..{end}");
+            assert_eq!(
+                (claimed.length, claimed.lost),
+                (*length, *lost),
+                "{start}..{end}"
+            );
             if *length > 0 {
                 assert_eq!(claimed.start, *part, "{start}..{end}");
             }
@@ -187,7 +202,11 @@ mod tests {
 
     #[test]
     fn a_repeat_that_tcp_has_not_accepted_yet_is_no_news() {
-        runs(&[((0, 100, 0), (0, 100, 0)), ((0, 100, 0), (0, 0, 0)), ((50, 120, 0), (100, 20, 0))]);
+        runs(&[
+            ((0, 100, 0), (0, 100, 0)),
+            ((0, 100, 0), (0, 0, 0)),
+            ((50, 120, 0), (100, 20, 0)),
+        ]);
     }
 
     #[test]
@@ -213,7 +232,11 @@ mod tests {
             ((0, 50, 0), (0, 10, 20)),
             ((0, 50, 0), (0, 0, 0)),
         ]);
-        runs(&[((30, 40, 0), (30, 10, 0)), ((10, 20, 0), (10, 10, 10)), ((0, 40, 0), (0, 10, 0))]);
+        runs(&[
+            ((30, 40, 0), (30, 10, 0)),
+            ((10, 20, 0), (10, 10, 10)),
+            ((0, 40, 0), (0, 10, 0)),
+        ]);
     }
 
     #[test]
@@ -234,11 +257,16 @@ mod tests {
     fn every_position_is_counted_exactly_once_whatever_the_order() {
         let mut random = 1_u64;
         let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (random >> 33) % below
         };
         for _ in 0..2000 {
-            let mut received = Received { next: u32::MAX as u64 - 500, ..Received::default() };
+            let mut received = Received {
+                next: u32::MAX as u64 - 500,
+                ..Received::default()
+            };
             let base = received.next;
             let mut arrived = [false; 1000];
             let (mut accepted, mut counted) = (0, 0);

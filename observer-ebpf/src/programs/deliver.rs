@@ -113,7 +113,11 @@ pub(super) fn deliver(
 /// Bytes copied of a direction since its turn.
 #[inline(always)]
 fn spent(state: *mut State, direction: u8) -> *mut u32 {
-    unsafe { (&raw mut (*state).spent).cast::<u32>().add(usize::from(direction & 1)) }
+    unsafe {
+        (&raw mut (*state).spent)
+            .cast::<u32>()
+            .add(usize::from(direction & 1))
+    }
 }
 
 /// The record found no room; the next one that does will say so.

@@ -85,7 +85,11 @@ fn egress(skb: *mut __sk_buff) {
         passing.flags = Flags::RETRANSMITTED;
     } else {
         if end > next as i64 {
-            let fresh = if start < next as i64 { next as i64 } else { start };
+            let fresh = if start < next as i64 {
+                next as i64
+            } else {
+                start
+            };
             passing.position = fresh as u64;
             passing.offset += (fresh - start) as u32;
             passing.length = (end - fresh) as u32;
@@ -102,7 +106,8 @@ fn egress(skb: *mut __sk_buff) {
     deliver(skb, sk, tcp, state, &passing);
     if segment.flags & RST != 0 {
         life::end_unwatched(state, sk, tcp, Reason::ResetByUs as u32);
-    } else if segment.flags & FIN != 0 && unsafe { (*state).finished[Direction::Received as usize] } != 0
+    } else if segment.flags & FIN != 0
+        && unsafe { (*state).finished[Direction::Received as usize] } != 0
     {
         life::end_unwatched(state, sk, tcp, Reason::Finished as u32);
     }

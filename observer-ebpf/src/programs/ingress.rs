@@ -7,9 +7,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
-use observer_ebpf::{
-    Counter, Direction, Flags, Header, Identity, Kind, Opener, Protocol, Reason,
-};
+use observer_ebpf::{Counter, Direction, Flags, Header, Identity, Kind, Opener, Protocol, Reason};
 
 use super::count::count;
 use super::deliver::{HEAD_MAX, Passing, deliver};
@@ -147,7 +145,11 @@ fn early(skb: *mut __sk_buff, sk: *mut bpf_sock, segment: &Segment) {
         cgroup: unsafe { bpf_skb_cgroup_id(skb) },
         received_first: segment.sequence,
         // On a SYN nothing is acknowledged yet.
-        sent_first: if segment.flags & SYN == 0 { segment.acknowledged } else { 0 },
+        sent_first: if segment.flags & SYN == 0 {
+            segment.acknowledged
+        } else {
+            0
+        },
         opener: Opener::Passive as u8,
         ..Identity::default()
     };
@@ -157,7 +159,10 @@ fn early(skb: *mut __sk_buff, sk: *mut bpf_sock, segment: &Segment) {
         || addresses(skb, segment.version, &mut identity);
     identity.remote_port = u16::from_be(ports[0]);
     identity.local_port = u16::from_be(ports[1]);
-    let head = length.min(budget(Protocol::Undecided as u8)).min(HEAD_MAX).max(1);
+    let head = length
+        .min(budget(Protocol::Undecided as u8))
+        .min(HEAD_MAX)
+        .max(1);
     let header = Header {
         time: unsafe { bpf_ktime_get_ns() },
         cookie: unsafe { bpf_get_socket_cookie(skb.cast()) },
@@ -191,7 +196,9 @@ fn addresses(skb: *mut __sk_buff, version: u8, identity: &mut Identity) -> bool 
             to[10] = 0xff;
             to[11] = 0xff;
         }
-        unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.as_mut_ptr().add(at).cast(), width) != 0 }
+        unsafe {
+            bpf_skb_load_bytes(skb.cast(), offset, to.as_mut_ptr().add(at).cast(), width) != 0
+        }
     };
     read(&mut identity.remote, from) || read(&mut identity.local, from + width)
 }

@@ -4,9 +4,8 @@ use core::ffi::c_void;
 use core::mem::transmute;
 
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
-    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock,
-    bpf_sock_ops, bpf_tcp_sock,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock, bpf_sock_ops, bpf_tcp_sock,
 };
 use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_sock_ops_cb_flags_set,
@@ -59,7 +58,10 @@ fn life(ops: *mut bpf_sock_ops) {
     }
     if op == BPF_SOCK_OPS_STATE_CB {
         let [before, after] = unsafe {
-            [(*ops).__bindgen_anon_1.args[0], (*ops).__bindgen_anon_1.args[1]]
+            [
+                (*ops).__bindgen_anon_1.args[0],
+                (*ops).__bindgen_anon_1.args[1],
+            ]
         };
         if after == tcp_state::CLOSE {
             ended(sk, tcp, before);
@@ -67,7 +69,11 @@ fn life(ops: *mut bpf_sock_ops) {
         return;
     }
     let passive = op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
-    let opener = if passive { Opener::Passive } else { Opener::Active };
+    let opener = if passive {
+        Opener::Passive
+    } else {
+        Opener::Active
+    };
     let mut state = find(sk);
     if state.is_null() {
         let cookie = unsafe { bpf_get_socket_cookie(ops.cast()) };
@@ -99,7 +105,11 @@ fn life(ops: *mut bpf_sock_ops) {
         unsafe { (*state).sent_next = sent_next };
     }
     if unsafe { (*state).protocol } != Protocol::Own as u8 {
-        let kind = if passive { Kind::Accepted } else { Kind::Opened };
+        let kind = if passive {
+            Kind::Accepted
+        } else {
+            Kind::Opened
+        };
         tell(state, sk, tcp, kind as u32, Reason::None as u32);
     }
 }
@@ -129,7 +139,11 @@ fn ended(sk: *mut bpf_sock, tcp: *mut bpf_tcp_sock, before: u32) {
         }
         _ => Reason::Finished,
     };
-    let kind = if connecting { Kind::Failed } else { Kind::Closed };
+    let kind = if connecting {
+        Kind::Failed
+    } else {
+        Kind::Closed
+    };
     end(state, sk, tcp, kind as u32, reason as u32);
     state::remove(sk);
 }
@@ -204,7 +218,9 @@ pub(super) fn tell(
 fn identify(to: *mut Identity, state: *mut State, sk: *mut bpf_sock, tcp: *mut bpf_tcp_sock) {
     let state = unsafe { &*state };
     let received = so_far(
-        position(state.received.next, state.received.first, unsafe { (*tcp).rcv_nxt }),
+        position(state.received.next, state.received.first, unsafe {
+            (*tcp).rcv_nxt
+        }),
         state.received.next,
         state.finished[Direction::Received as usize],
     );
@@ -266,7 +282,11 @@ unsafe fn words(from: *const u32) -> [u32; 4] {
 #[inline(always)]
 fn so_far(position: i64, known: u64, finished: u8) -> u64 {
     let position = if position < 0 { 0 } else { position as u64 };
-    if finished != 0 && position > known { known } else { position }
+    if finished != 0 && position > known {
+        known
+    } else {
+        position
+    }
 }
 
 /// `sk->sk_err`; 0 where the kernel has not said where it is.
@@ -287,9 +307,7 @@ fn address_of(sk: *mut bpf_sock) -> u64 {
     let pointer = sk;
     let mut address = 0_u64;
     let size = size_of::<u64>() as u32;
-    unsafe {
-        bpf_probe_read_kernel((&raw mut address).cast(), size, (&raw const pointer).cast())
-    };
+    unsafe { bpf_probe_read_kernel((&raw mut address).cast(), size, (&raw const pointer).cast()) };
     address
 }
 

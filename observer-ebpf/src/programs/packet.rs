@@ -71,7 +71,12 @@ pub(super) fn parse(skb: *mut __sk_buff) -> Option<Segment> {
     }
     if transport < IPV4_HEADER
         || unsafe {
-            bpf_skb_load_bytes(skb.cast(), transport, header.as_mut_ptr().cast(), TCP_HEADER)
+            bpf_skb_load_bytes(
+                skb.cast(),
+                transport,
+                header.as_mut_ptr().cast(),
+                TCP_HEADER,
+            )
         } != 0
     {
         count(Counter::SegmentsMalformed, 1);

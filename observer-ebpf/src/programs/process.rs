@@ -53,7 +53,13 @@ fn observer_oom(ctx: RawTracePointContext) {
             return;
         }
     }
-    tell(Kind::ProcessOutOfMemory, Process { process, ..Process::default() });
+    tell(
+        Kind::ProcessOutOfMemory,
+        Process {
+            process,
+            ..Process::default()
+        },
+    );
 }
 
 #[inline(always)]

@@ -3,9 +3,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aya_ebpf::bindings::{
-    __sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
-};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes,
 };
@@ -23,9 +21,9 @@ const WAKE_BAND: u64 = 16 * 1024;
 #[inline(always)]
 pub(super) fn of(cookie: u64) -> *mut c_void {
     let index = cookie as u32 & setting!(rings).wrapping_sub(1) & 7;
-    RINGS
-        .get(index)
-        .map_or(ptr::null_mut(), |ring| ptr::from_ref(ring).cast_mut().cast())
+    RINGS.get(index).map_or(ptr::null_mut(), |ring| {
+        ptr::from_ref(ring).cast_mut().cast()
+    })
 }
 
 #[inline(always)]

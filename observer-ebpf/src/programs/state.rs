@@ -3,9 +3,7 @@
 use core::mem::zeroed;
 use core::ptr;
 
-use aya_ebpf::bindings::{
-    BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_spin_lock, bpf_tcp_sock,
-};
+use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_spin_lock, bpf_tcp_sock};
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get,
     bpf_spin_lock as lock, bpf_spin_unlock as unlock,

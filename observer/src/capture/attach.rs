@@ -28,8 +28,9 @@ use super::{btf, cgroup};
 pub(super) const OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf.o"));
 
-const RING_NAMES: [&str; observer_ebpf::RINGS_MAX as usize] =
-    ["RING_0", "RING_1", "RING_2", "RING_3", "RING_4", "RING_5", "RING_6", "RING_7"];
+const RING_NAMES: [&str; observer_ebpf::RINGS_MAX as usize] = [
+    "RING_0", "RING_1", "RING_2", "RING_3", "RING_4", "RING_5", "RING_6", "RING_7",
+];
 
 /// Why the kernel side does not run: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,9 @@ pub enum CaptureError {
         reason: String,
     },
     /// A map of the object is missing or of another shape: the object is not this agent's.
-    #[error("map {map} of the kernel programs is not as expected ({reason}); rebuild with `cargo xtask build`")]
+    #[error(
+        "map {map} of the kernel programs is not as expected ({reason}); rebuild with `cargo xtask build`"
+    )]
     Map {
         /// Its name.
         map: &'static str,
@@ -134,18 +137,24 @@ impl Capture {
         if OBJECT.is_empty() {
             return Err(CaptureError::NoPrograms);
         }
-        if let Some(missing) = host::requirements().into_iter().find(|r| r.required && !r.met) {
+        if let Some(missing) = host::requirements()
+            .into_iter()
+            .find(|r| r.required && !r.met)
+        {
             return Err(CaptureError::Machine {
                 name: missing.name,
                 found: missing.found,
                 remedy: missing.remedy,
             });
         }
-        let mount = cgroup::find_mount().ok().flatten().ok_or(CaptureError::Machine {
-            name: "cgroup v2 tree",
-            found: "not mounted".to_owned(),
-            remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
-        })?;
+        let mount = cgroup::find_mount()
+            .ok()
+            .flatten()
+            .ok_or(CaptureError::Machine {
+                name: "cgroup v2 tree",
+                found: "not mounted".to_owned(),
+                remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
+            })?;
         if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
             // Only kernels before 5.11 count maps against it.
             tracing::debug!(%error, "the limit on locked memory stays as it is");
@@ -156,11 +165,21 @@ impl Capture {
             remedy: "make /sys/kernel/btf/vmlinux readable",
         })?;
         let mut ebpf = load_object(settings, &types)?;
-        let states = PROBES.iter().map(|probe| prepare(&mut ebpf, probe)).collect::<Vec<_>>();
+        let states = PROBES
+            .iter()
+            .map(|probe| prepare(&mut ebpf, probe))
+            .collect::<Vec<_>>();
         if let Some((probe, reason)) = states.iter().find_map(|state| {
-            state.failure.clone().filter(|_| state.probe.required).map(|why| (state.probe, why))
+            state
+                .failure
+                .clone()
+                .filter(|_| state.probe.required)
+                .map(|why| (state.probe, why))
         }) {
-            return Err(CaptureError::Program { program: probe.program, reason });
+            return Err(CaptureError::Program {
+                program: probe.program,
+                reason,
+            });
         }
         let (rings, array) = take_rings(&mut ebpf, settings)?;
         let counters = Counters::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "TRACKED")?);
@@ -198,15 +217,25 @@ impl Capture {
         let directory = File::open(&path).map_err(failed)?;
         let id = cgroup::id(&path).map_err(failed)?;
         // One that was removed and made again is another cgroup.
-        if self.selected.get(&path).is_some_and(|selected| selected.id != id) {
+        if self
+            .selected
+            .get(&path)
+            .is_some_and(|selected| selected.id != id)
+        {
             self.detach(&path);
         }
-        if self.selected.keys().any(|selected| path.starts_with(selected)) {
+        if self
+            .selected
+            .keys()
+            .any(|selected| path.starts_with(selected))
+        {
             return Ok(());
         }
         let mut links = Vec::new();
         for (index, probe) in PROBES.iter().enumerate() {
-            let Some(state) = self.states.get_mut(index) else { continue };
+            let Some(state) = self.states.get_mut(index) else {
+                continue;
+            };
             // What could not be loaded has said so.
             if !probe.hook.is_per_cgroup() || state.failure.is_some() && state.attached == 0 {
                 continue;
@@ -217,15 +246,23 @@ impl Capture {
                     links.push((index, link));
                 }
                 Err(reason) if probe.required => {
-                    let error = CaptureError::Attach { program: probe.program, path, reason };
+                    let error = CaptureError::Attach {
+                        program: probe.program,
+                        path,
+                        reason,
+                    };
                     self.forget(links);
                     return Err(error);
                 }
                 Err(reason) => state.failure = Some(reason),
             }
         }
-        let below: Vec<PathBuf> =
-            self.selected.keys().filter(|other| other.starts_with(&path)).cloned().collect();
+        let below: Vec<PathBuf> = self
+            .selected
+            .keys()
+            .filter(|other| other.starts_with(&path))
+            .cloned()
+            .collect();
         for other in below {
             self.detach(&other);
         }
@@ -349,7 +386,9 @@ fn load_object(settings: &Settings, types: &[u8]) -> Result<Ebpf, CaptureError> 
     for name in RING_NAMES.into_iter().take(settings.rings as usize) {
         loader.map_max_entries(name, settings.ring_bytes);
     }
-    loader.load(OBJECT).map_err(|error| CaptureError::Load(Box::new(error)))
+    loader
+        .load(OBJECT)
+        .map_err(|error| CaptureError::Load(Box::new(error)))
 }
 
 /// Loads a program, and attaches it if it belongs to the node.
@@ -362,14 +401,22 @@ fn prepare(ebpf: &mut Ebpf, probe: &'static Probe) -> Status {
         (Hook::SockOps, Some(Program::SockOps(program))) => {
             program.load().map(|()| 0).map_err(|error| sentence(&error))
         }
-        (Hook::RawTracepoint(name), Some(Program::RawTracePoint(program))) => {
-            trace(program, name).map(|()| 1).map_err(|error| sentence(&error))
-        }
+        (Hook::RawTracepoint(name), Some(Program::RawTracePoint(program))) => trace(program, name)
+            .map(|()| 1)
+            .map_err(|error| sentence(&error)),
         (_, Some(_)) => Err("of another type in the object".to_owned()),
     };
     match outcome {
-        Ok(attached) => Status { probe, attached, failure: None },
-        Err(failure) => Status { probe, attached: 0, failure: Some(failure) },
+        Ok(attached) => Status {
+            probe,
+            attached,
+            failure: None,
+        },
+        Err(failure) => Status {
+            probe,
+            attached: 0,
+            failure: Some(failure),
+        },
     }
 }
 
@@ -415,7 +462,9 @@ fn sentence(error: &ProgramError) -> String {
         next = error.source();
     }
     match text.char_indices().rev().nth(END) {
-        Some((start, _)) => text.get(start..).map_or_else(String::new, |end| format!("…{end}")),
+        Some((start, _)) => text
+            .get(start..)
+            .map_or_else(String::new, |end| format!("…{end}")),
         None => text,
     }
 }
@@ -428,7 +477,10 @@ fn take<T: TryFrom<Map, Error = MapError>>(
         map: name,
         reason: "missing".to_owned(),
     })?;
-    T::try_from(map).map_err(|error| CaptureError::Map { map: name, reason: error.to_string() })
+    T::try_from(map).map_err(|error| CaptureError::Map {
+        map: name,
+        reason: error.to_string(),
+    })
 }
 
 /// Puts the rings in use into the kernel's array, and makes a reader of each.
@@ -440,15 +492,17 @@ fn take_rings(
     let mut readers = Vec::new();
     for (index, name) in (0..settings.rings).zip(RING_NAMES) {
         let failed = |reason: String| CaptureError::Map { map: name, reason };
-        let map = ebpf.take_map(name).ok_or_else(|| failed("missing".to_owned()))?;
+        let map = ebpf
+            .take_map(name)
+            .ok_or_else(|| failed("missing".to_owned()))?;
         let Map::RingBuf(data) = &map else {
             return Err(failed("not a ring".to_owned()));
         };
-        array.set(index, data, 0).map_err(|error| failed(error.to_string()))?;
+        array
+            .set(index, data, 0)
+            .map_err(|error| failed(error.to_string()))?;
         let ring = RingBuf::try_from(map).map_err(|error| failed(error.to_string()))?;
-        readers.push(
-            RingReader::new(ring, settings).map_err(|error| failed(error.to_string()))?,
-        );
+        readers.push(RingReader::new(ring, settings).map_err(|error| failed(error.to_string()))?);
     }
     Ok((readers, array))
 }

@@ -10,7 +10,10 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 
 /// Offsets in bytes of `structure.member`, for those found; nothing where the data is not BTF.
-pub(super) fn offsets<'a>(btf: &[u8], wanted: &[(&'a str, &'a str)]) -> HashMap<(&'a str, &'a str), u32> {
+pub(super) fn offsets<'a>(
+    btf: &[u8],
+    wanted: &[(&'a str, &'a str)],
+) -> HashMap<(&'a str, &'a str), u32> {
     let mut found = HashMap::new();
     let _ended = scan(btf, wanted, &mut found);
     found
@@ -45,7 +48,11 @@ fn scan<'a>(
                     if is_named(names, word(types, field)?, member) {
                         // With bit fields in the structure, the upper byte is a width.
                         let bits = word(types, field + 8)?;
-                        let bits = if info >> 31 == 1 { bits & 0x00ff_ffff } else { bits };
+                        let bits = if info >> 31 == 1 {
+                            bits & 0x00ff_ffff
+                        } else {
+                            bits
+                        };
                         found.insert((*structure, *member), bits / 8);
                     }
                 }
@@ -71,7 +78,11 @@ fn trailing(kind: u32, count: usize) -> Option<usize> {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_ne_bytes)
 }
 
 fn is_named(names: &[u8], at: u32, name: &str) -> bool {

@@ -17,9 +17,14 @@ pub(super) fn mount_point(mountinfo: &str) -> Option<PathBuf> {
 
 /// A path of mountinfo; blanks and backslashes are octal there.
 fn unescape(path: &str) -> PathBuf {
-    let replaced = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
+    let replaced = [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
     PathBuf::from(replaced)
 }
 

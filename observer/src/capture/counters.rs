@@ -21,7 +21,10 @@ impl Counters {
         rows: PerCpuArray<MapData, [u64; COUNT]>,
         tracked: Array<MapData, u64>,
     ) -> Self {
-        Self { rows: Arc::new(rows), tracked: Arc::new(tracked) }
+        Self {
+            rows: Arc::new(rows),
+            tracked: Arc::new(tracked),
+        }
     }
 
     /// The sum over all processors.
@@ -66,6 +69,9 @@ impl Snapshot {
 
     /// The sum of the rows of an outcome.
     pub fn total(&self, outcome: Outcome) -> u64 {
-        self.rows().filter(|(row, _)| row.outcome == outcome).map(|(_, value)| value).sum()
+        self.rows()
+            .filter(|(row, _)| row.outcome == outcome)
+            .map(|(_, value)| value)
+            .sum()
     }
 }

@@ -41,7 +41,10 @@ pub fn requirements() -> Vec<Requirement> {
         privileges(&status),
         types(Path::new(KERNEL_TYPES)),
         cgroup_tree(&read("/proc/self/mountinfo")),
-        locked_memory(&read("/proc/self/limits"), &read("/proc/sys/kernel/osrelease")),
+        locked_memory(
+            &read("/proc/self/limits"),
+            &read("/proc/sys/kernel/osrelease"),
+        ),
     ]
 }
 
@@ -84,13 +87,20 @@ fn privileges(status: &str) -> Requirement {
         (CAP_PERFMON, "CAP_PERFMON"),
         (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
     ];
-    let missing: Vec<&str> =
-        names.iter().filter(|(bit, _)| !has(*bit)).map(|(_, name)| *name).collect();
+    let missing: Vec<&str> = names
+        .iter()
+        .filter(|(bit, _)| !has(*bit))
+        .map(|(_, name)| *name)
+        .collect();
     let met = has(CAP_SYS_ADMIN) && has(CAP_NET_ADMIN) || missing.is_empty();
     Requirement {
         name: "privileges",
         met,
-        found: if met { "enough".to_owned() } else { format!("no {}", missing.join(", ")) },
+        found: if met {
+            "enough".to_owned()
+        } else {
+            format!("no {}", missing.join(", "))
+        },
         remedy: "run as root, or give the binary CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
         required: true,
     }
@@ -115,7 +125,10 @@ fn cgroup_tree(mountinfo: &str) -> Requirement {
     Requirement {
         name: "cgroup v2 tree",
         met: mount.is_some(),
-        found: mount.map_or_else(|| "not mounted".to_owned(), |path| path.display().to_string()),
+        found: mount.map_or_else(
+            || "not mounted".to_owned(),
+            |path| path.display().to_string(),
+        ),
         remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (in a container, mount the \
                  host's /sys/fs/cgroup)",
         required: true,
@@ -133,7 +146,11 @@ fn locked_memory(limits: &str, release: &str) -> Requirement {
     Requirement {
         name: "locked memory",
         met: !counted || limit == "unlimited",
-        found: if counted { limit.to_owned() } else { "not limited by this kernel".to_owned() },
+        found: if counted {
+            limit.to_owned()
+        } else {
+            "not limited by this kernel".to_owned()
+        },
         remedy: "raise the limit: ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit",
         required: false,
     }
@@ -163,7 +180,10 @@ mod tests {
         assert!(full.met);
         let none = privileges("CapEff:\t0000000000000000\n");
         assert_eq!(none.found, "no CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN");
-        let three = privileges(&format!("CapEff:\t{:016x}\n", (1_u64 << 39) | (1 << 38) | (1 << 12)));
+        let three = privileges(&format!(
+            "CapEff:\t{:016x}\n",
+            (1_u64 << 39) | (1 << 38) | (1 << 12)
+        ));
         assert!(three.met);
     }
 

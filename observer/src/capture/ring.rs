@@ -75,7 +75,10 @@ impl RingReader {
     pub fn wait(&mut self) {
         let milliseconds = u16::try_from(self.pause.as_millis().max(1)).unwrap_or(u16::MAX);
         let mut events = [EpollEvent::empty()];
-        match self.wake.wait(&mut events, EpollTimeout::from(milliseconds)) {
+        match self
+            .wake
+            .wait(&mut events, EpollTimeout::from(milliseconds))
+        {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => std::thread::sleep(self.pause),
         }

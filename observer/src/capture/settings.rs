@@ -60,7 +60,12 @@ pub struct Budgets {
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { undecided: 64 << 10, http1: 64 << 10, postgres: 256 << 10, redis: 64 << 10 }
+        Self {
+            undecided: 64 << 10,
+            http1: 64 << 10,
+            postgres: 256 << 10,
+            redis: 64 << 10,
+        }
     }
 }
 
@@ -123,8 +128,7 @@ impl Settings {
             (
                 "ring_bytes",
                 u64::from(self.ring_bytes),
-                self.ring_bytes.is_power_of_two()
-                    && (4096..=1 << 30).contains(&self.ring_bytes),
+                self.ring_bytes.is_power_of_two() && (4096..=1 << 30).contains(&self.ring_bytes),
                 "a power of two from 4096 to 1 GiB",
             ),
             (
@@ -139,10 +143,30 @@ impl Settings {
                 self.wake_bytes > 0 && self.wake_bytes < self.ring_bytes,
                 "from 1 to less than ring_bytes",
             ),
-            ("sockets", u64::from(self.sockets), self.sockets > 0, "at least 1"),
-            ("verdicts", u64::from(self.verdicts), self.verdicts > 0, "at least 1"),
-            ("cgroups", u64::from(self.cgroups), self.cgroups > 0, "at least 1"),
-            ("attempts", u64::from(self.attempts), self.attempts > 0, "at least 1"),
+            (
+                "sockets",
+                u64::from(self.sockets),
+                self.sockets > 0,
+                "at least 1",
+            ),
+            (
+                "verdicts",
+                u64::from(self.verdicts),
+                self.verdicts > 0,
+                "at least 1",
+            ),
+            (
+                "cgroups",
+                u64::from(self.cgroups),
+                self.cgroups > 0,
+                "at least 1",
+            ),
+            (
+                "attempts",
+                u64::from(self.attempts),
+                self.attempts > 0,
+                "at least 1",
+            ),
             (
                 "tail_bytes",
                 u64::from(self.tail_bytes),
@@ -164,17 +188,30 @@ impl Settings {
             (
                 "budgets",
                 u64::from(
-                    budgets.undecided.min(budgets.http1).min(budgets.postgres).min(budgets.redis),
+                    budgets
+                        .undecided
+                        .min(budgets.http1)
+                        .min(budgets.postgres)
+                        .min(budgets.redis),
                 ),
-                [budgets.undecided, budgets.http1, budgets.postgres, budgets.redis]
-                    .iter()
-                    .all(|budget| *budget >= 64),
+                [
+                    budgets.undecided,
+                    budgets.http1,
+                    budgets.postgres,
+                    budgets.redis,
+                ]
+                .iter()
+                .all(|budget| *budget >= 64),
                 "at least 64 each",
             ),
         ];
         for (name, value, valid, range) in checks {
             if !valid {
-                return Err(OutOfRange { name, value: value.to_string(), range: range.to_owned() });
+                return Err(OutOfRange {
+                    name,
+                    value: value.to_string(),
+                    range: range.to_owned(),
+                });
             }
         }
         Ok(())
@@ -187,8 +224,11 @@ impl Settings {
         let rings = u64::from(self.rings);
         let counters = observer_ebpf::COUNTERS.len() as u64 * 8 * processors;
         [
-            ("RINGS", (u64::from(self.ring_bytes) + RING_PAGES) * rings
-                + IDLE_RING_BYTES * (u64::from(RINGS_MAX) - rings)),
+            (
+                "RINGS",
+                (u64::from(self.ring_bytes) + RING_PAGES) * rings
+                    + IDLE_RING_BYTES * (u64::from(RINGS_MAX) - rings),
+            ),
             ("SOCKETS", u64::from(self.sockets) * SOCKET_BYTES),
             ("VERDICTS", u64::from(self.verdicts) * HASH_BYTES),
             ("EPOCHS", u64::from(VERDICT_SLOTS) * 8),
@@ -244,17 +284,36 @@ mod tests {
     fn the_defaults_are_valid_and_fit_into_32_mib() {
         let settings = Settings::default();
         assert_eq!(settings.validate(), Ok(()));
-        assert!(settings.map_memory_total() <= 32 << 20, "{:?}", settings.map_memory());
+        assert!(
+            settings.map_memory_total() <= 32 << 20,
+            "{:?}",
+            settings.map_memory()
+        );
     }
 
     #[test]
     fn a_value_outside_its_range_is_named_with_the_range() {
         let cases: [(fn(&mut Settings), &str); 5] = [
-            (|s| s.ring_bytes = 5000, "capture.ring_bytes is 5000; it must be a power of two"),
-            (|s| s.rings = 3, "capture.rings is 3; it must be 1, 2, 4 or 8"),
-            (|s| s.wake_bytes = 8 << 20, "capture.wake_bytes is 8388608; it must be from 1"),
-            (|s| s.tail_bytes = 129, "capture.tail_bytes is 129; it must be at most 128"),
-            (|s| s.budgets.redis = 0, "capture.budgets is 0; it must be at least 64 each"),
+            (
+                |s| s.ring_bytes = 5000,
+                "capture.ring_bytes is 5000; it must be a power of two",
+            ),
+            (
+                |s| s.rings = 3,
+                "capture.rings is 3; it must be 1, 2, 4 or 8",
+            ),
+            (
+                |s| s.wake_bytes = 8 << 20,
+                "capture.wake_bytes is 8388608; it must be from 1",
+            ),
+            (
+                |s| s.tail_bytes = 129,
+                "capture.tail_bytes is 129; it must be at most 128",
+            ),
+            (
+                |s| s.budgets.redis = 0,
+                "capture.budgets is 0; it must be at least 64 each",
+            ),
         ];
         for (change, sentence) in cases {
             let mut settings = Settings::default();

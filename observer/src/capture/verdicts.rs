@@ -21,12 +21,15 @@ struct Shared {
 }
 
 impl Verdicts {
-    pub(super) fn new(
-        verdicts: HashMap<MapData, u64, u64>,
-        epochs: Array<MapData, u32>,
-    ) -> Self {
+    pub(super) fn new(verdicts: HashMap<MapData, u64, u64>, epochs: Array<MapData, u32>) -> Self {
         let written = vec![0; VERDICT_SLOTS as usize];
-        Self { shared: Arc::new(Mutex::new(Shared { verdicts, epochs, written })) }
+        Self {
+            shared: Arc::new(Mutex::new(Shared {
+                verdicts,
+                epochs,
+                written,
+            })),
+        }
     }
 
     /// From its next segment on, the connection is held to the verdict.

@@ -38,7 +38,10 @@ pub(crate) struct World {
 /// The cgroup v2 mount.
 pub(crate) fn mount() -> PathBuf {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let line = text.lines().find(|line| line.contains(" - cgroup2 ")).expect("no cgroup v2");
+    let line = text
+        .lines()
+        .find(|line| line.contains(" - cgroup2 "))
+        .expect("no cgroup v2");
     PathBuf::from(line.split(' ').nth(4).unwrap())
 }
 
@@ -64,17 +67,29 @@ impl World {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mount = mount();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-        let home = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+        let home = own
+            .lines()
+            .find_map(|line| line.strip_prefix("0::/"))
+            .unwrap();
         let directory = mount.join(format!("observer-test-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let mut capture = Capture::load(settings).unwrap_or_else(|error| panic!("{error}"));
         let reader = capture.rings().remove(0);
         let home = mount.join(home);
-        Self { capture, directory, reader, home, records: Vec::new(), _alone: alone }
+        Self {
+            capture,
+            directory,
+            reader,
+            home,
+            records: Vec::new(),
+            _alone: alone,
+        }
     }
 
     pub(crate) fn select(&mut self) {
-        self.capture.attach(&self.directory).unwrap_or_else(|error| panic!("{error}"));
+        self.capture
+            .attach(&self.directory)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Does something as a process of the selected cgroup: sockets made there belong to it.
@@ -154,7 +169,11 @@ impl World {
 
     /// The books: what was seen is in a record, skipped or lost; returns what was seen.
     pub(crate) fn closes(&mut self) -> u64 {
-        let submitted: u64 = self.records().iter().map(|kept| u64::from(kept.header.length)).sum();
+        let submitted: u64 = self
+            .records()
+            .iter()
+            .map(|kept| u64::from(kept.header.length))
+            .sum();
         let counters = self.counters();
         let seen = counters.get(Counter::SeenBytes);
         let elsewhere = counters.total(Outcome::Skipped) + counters.total(Outcome::Lost);
@@ -186,12 +205,18 @@ impl World {
 
     /// What the records of a connection yield.
     pub(crate) fn of<T>(&mut self, cookie: u64, map: impl Fn(&Kept) -> Option<T>) -> Vec<T> {
-        self.records().iter().filter(|k| k.header.cookie == cookie).filter_map(map).collect()
+        self.records()
+            .iter()
+            .filter(|k| k.header.cookie == cookie)
+            .filter_map(map)
+            .collect()
     }
 
     /// The kinds of a connection's records, in order, without its payload.
     pub(crate) fn life(&mut self, cookie: u64) -> Vec<Kind> {
-        self.of(cookie, |kept| (kept.kind != Kind::Segment).then_some(kept.kind))
+        self.of(cookie, |kept| {
+            (kept.kind != Kind::Segment).then_some(kept.kind)
+        })
     }
 
     /// The payload records of one direction, in order of position.
@@ -213,7 +238,10 @@ impl World {
         let mut bytes = Vec::new();
         for kept in records {
             assert_eq!(kept.header.position, next, "a hole or a repeat");
-            assert_eq!(kept.header.length, kept.header.head, "not all of it was copied");
+            assert_eq!(
+                kept.header.length, kept.header.head,
+                "not all of it was copied"
+            );
             next += u64::from(kept.header.length);
             bytes.extend(kept.head);
         }
@@ -248,5 +276,7 @@ pub(crate) fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
 
 /// Bytes that no protocol begins with, different at each position.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8 | 0x80).collect()
+    (0..length)
+        .map(|index| (index * 7 + index / 251) as u8 | 0x80)
+        .collect()
 }

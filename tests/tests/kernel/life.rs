@@ -23,7 +23,10 @@ fn each_way_to_end_has_its_reason_at_each_end() {
         drop(server);
     };
     let abort: Ending = |client, server| {
-        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        let linger = nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
         setsockopt(&client, sockopt::Linger, &linger).unwrap();
         drop(client);
         let _ended = (&server).read(&mut [0; 8]);
@@ -50,11 +53,23 @@ fn each_way_to_end_has_its_reason_at_each_end() {
             (at_server_cookie, at_server, Kind::Accepted),
         ] {
             let life = world.life(cookie);
-            assert_eq!((life[0], life[life.len() - 1]), (first, Kind::Closed), "{name}");
-            assert_eq!(last(&mut world, cookie).header.reason, reason as u8, "{name} {first:?}");
+            assert_eq!(
+                (life[0], life[life.len() - 1]),
+                (first, Kind::Closed),
+                "{name}"
+            );
+            assert_eq!(
+                last(&mut world, cookie).header.reason,
+                reason as u8,
+                "{name} {first:?}"
+            );
             assert_eq!(life.iter().filter(|kind| **kind == Kind::Closed).count(), 1);
         }
-        assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 0, "{name}");
+        assert_eq!(
+            world.capture.counters().tracked_sockets().unwrap(),
+            0,
+            "{name}"
+        );
         world.closes();
     }
 }
@@ -64,14 +79,23 @@ fn an_opened_connection_names_its_process_and_a_server_does_with_its_first_answe
     let mut world = World::new();
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     let opened = world.identity(&client);
-    assert_eq!((opened.opener, opened.process), (Opener::Active as u8, std::process::id()));
+    assert_eq!(
+        (opened.opener, opened.process),
+        (Opener::Active as u8, std::process::id())
+    );
     assert!(opened.command.iter().any(|byte| *byte != 0));
     assert_eq!(world.identity(&server).opener, Opener::Passive as u8);
     send(&mut client, &mut server, &noise(10));
     send(&mut server, &mut client, &noise(10));
     assert_eq!(world.identity(&server).process, std::process::id());
     let id = std::os::unix::fs::MetadataExt::ino(&world.directory.metadata().unwrap());
-    assert_eq!((world.identity(&client).cgroup, world.identity(&server).cgroup), (id, id));
+    assert_eq!(
+        (
+            world.identity(&client).cgroup,
+            world.identity(&server).cgroup
+        ),
+        (id, id)
+    );
 }
 
 #[test]
@@ -100,7 +124,11 @@ fn a_half_closed_direction_is_flagged_where_it_ends_and_the_other_goes_on() {
         let cookie = world.cookie(end);
         let ends = world.of(cookie, |kept| {
             let fin = kept.kind == Kind::Segment && kept.header.flags & Flags::FIN != 0;
-            fin.then_some((kept.header.direction, kept.header.position, kept.header.length))
+            fin.then_some((
+                kept.header.direction,
+                kept.header.position,
+                kept.header.length,
+            ))
         });
         assert_eq!(ends, [(direction as u8, 33, 0)]);
     }
@@ -120,7 +148,11 @@ fn round_trip_times_are_told() {
     }
     let cookie = world.cookie(&client);
     let last = last(&mut world, cookie);
-    assert!((1..1_000_000).contains(&last.header.round_trip_us), "{:?}", last.header);
+    assert!(
+        (1..1_000_000).contains(&last.header.round_trip_us),
+        "{:?}",
+        last.header
+    );
 }
 
 #[test]
@@ -138,6 +170,9 @@ fn a_selected_process_is_told_when_it_executes_and_when_it_exits() {
     let name = b"true\0".to_vec();
     assert_eq!(
         told,
-        [(Kind::ProcessExec, child.id(), name.clone()), (Kind::ProcessExit, child.id(), name)]
+        [
+            (Kind::ProcessExec, child.id(), name.clone()),
+            (Kind::ProcessExit, child.id(), name)
+        ]
     );
 }

@@ -7,7 +7,11 @@ use crate::harness::{World, noise, send};
 
 #[test]
 fn a_full_ring_loses_records_in_the_open_and_never_blocks() {
-    let settings = Settings { ring_bytes: 4096, wake_bytes: 2048, ..Settings::default() };
+    let settings = Settings {
+        ring_bytes: 4096,
+        wake_bytes: 2048,
+        ..Settings::default()
+    };
     let mut world = World::with(&settings);
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     for _ in 0..200 {
@@ -18,17 +22,27 @@ fn a_full_ring_loses_records_in_the_open_and_never_blocks() {
     let seen = world.closes();
     assert_eq!(seen, 2 * 200 * 100);
     assert!(world.counters().get(Counter::LostRing) > 0);
-    assert_eq!(world.counters().get(Counter::RecordsSubmitted), world.records().len() as u64);
+    assert_eq!(
+        world.counters().get(Counter::RecordsSubmitted),
+        world.records().len() as u64
+    );
     // There is room again: the next record of each end says how many were lost before it.
     send(&mut client, &mut server, &noise(100));
-    let told: u64 = world.records().iter().map(|kept| u64::from(kept.header.lost)).sum();
+    let told: u64 = world
+        .records()
+        .iter()
+        .map(|kept| u64::from(kept.header.lost))
+        .sum();
     assert_eq!(told, world.counters().get(Counter::LostRing) / 100);
     world.closes();
 }
 
 #[test]
 fn sockets_over_the_bound_are_skipped_and_their_place_is_given_back() {
-    let mut world = World::with(&Settings { sockets: 4, ..Settings::default() });
+    let mut world = World::with(&Settings {
+        sockets: 4,
+        ..Settings::default()
+    });
     let mut pairs: Vec<_> = (0..5).map(|_| world.pair("127.0.0.1:0")).collect();
     for (client, server) in &mut pairs {
         send(client, server, &noise(100));
@@ -66,7 +80,12 @@ fn many_rings_share_the_connections_and_both_directions_keep_to_one() {
     send(&mut client, &mut server, &noise(10));
     let cookie = world.cookie(&client);
     assert_eq!(world.bytes(cookie, Direction::Sent), noise(10));
-    let settings = Settings { rings: 4, ring_bytes: 65536, wake_bytes: 4096, ..Settings::default() };
+    let settings = Settings {
+        rings: 4,
+        ring_bytes: 65536,
+        wake_bytes: 4096,
+        ..Settings::default()
+    };
     let mut capture = Capture::load(&settings).unwrap();
     capture.attach(&world.directory).unwrap();
     let mut readers = capture.rings();
@@ -92,7 +111,10 @@ fn many_rings_share_the_connections_and_both_directions_keep_to_one() {
 
 #[test]
 fn a_bound_the_kernel_side_cannot_keep_is_refused_before_anything_is_loaded() {
-    let refused = Capture::load(&Settings { rings: 3, ..Settings::default() });
+    let refused = Capture::load(&Settings {
+        rings: 3,
+        ..Settings::default()
+    });
     let sentence = match refused {
         Err(error @ CaptureError::Settings(_)) => error.to_string(),
         _ => panic!("not refused"),

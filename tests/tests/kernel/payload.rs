@@ -24,9 +24,18 @@ fn exchange(world: &mut World, client: &mut TcpStream, server: &mut TcpStream) {
     // Both vantages name the connection by the same pair, and each end by the same address.
     assert_eq!(at_client.sent_first, at_server.received_first);
     assert_eq!(at_client.received_first, at_server.sent_first);
-    assert_eq!((at_client.local, at_client.local_port), mapped(client.local_addr().unwrap()));
-    assert_eq!((at_client.local, at_client.local_port), (at_server.remote, at_server.remote_port));
-    assert_eq!((at_client.remote, at_client.remote_port), (at_server.local, at_server.local_port));
+    assert_eq!(
+        (at_client.local, at_client.local_port),
+        mapped(client.local_addr().unwrap())
+    );
+    assert_eq!(
+        (at_client.local, at_client.local_port),
+        (at_server.remote, at_server.remote_port)
+    );
+    assert_eq!(
+        (at_client.remote, at_client.remote_port),
+        (at_server.local, at_server.local_port)
+    );
     let (client, server) = (world.cookie(client), world.cookie(server));
     assert!(world.bytes(client, Direction::Sent) == question);
     assert!(world.bytes(server, Direction::Received) == question);
@@ -71,11 +80,13 @@ fn a_connection_older_than_the_agent_is_joined_with_exact_positions() {
     assert_eq!(at_client.opener, Opener::Unknown as u8);
     assert_eq!(at_client.received_first, at_server.sent_first);
     // The client's own SYN was acknowledged before its first byte, which cannot be told any more.
-    assert_eq!(at_client.sent_first.wrapping_add(1), at_server.received_first);
+    assert_eq!(
+        at_client.sent_first.wrapping_add(1),
+        at_server.received_first
+    );
     let (client_cookie, server_cookie) = (world.cookie(&client), world.cookie(&server));
-    let first = |world: &mut World, cookie, direction| {
-        world.payload(cookie, direction)[0].header.position
-    };
+    let first =
+        |world: &mut World, cookie, direction| world.payload(cookie, direction)[0].header.position;
     assert_eq!(first(&mut world, server_cookie, Direction::Received), 1000);
     assert_eq!(first(&mut world, client_cookie, Direction::Sent), 1001);
     assert_eq!(first(&mut world, server_cookie, Direction::Sent), 500);
@@ -90,8 +101,15 @@ fn a_connection_older_than_the_agent_is_joined_with_exact_positions() {
 
 #[test]
 fn past_its_budget_a_turn_yields_positions_and_tails_and_the_next_turn_starts_afresh() {
-    let budgets = Budgets { undecided: 1000, ..Budgets::default() };
-    let mut world = World::with(&Settings { budgets, tail_bytes: 40, ..Settings::default() });
+    let budgets = Budgets {
+        undecided: 1000,
+        ..Budgets::default()
+    };
+    let mut world = World::with(&Settings {
+        budgets,
+        tail_bytes: 40,
+        ..Settings::default()
+    });
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     let long = noise(300_000);
     send(&mut client, &mut server, &noise(10));
@@ -110,11 +128,17 @@ fn past_its_budget_a_turn_yields_positions_and_tails_and_the_next_turn_starts_af
             let end = usize::try_from(next).unwrap();
             assert!(kept.head == long[start..start + kept.head.len()]);
             assert!(kept.tail == long[end - kept.tail.len()..end]);
-            assert_eq!(header.flags & Flags::BUDGET != 0, header.head < header.length);
+            assert_eq!(
+                header.flags & Flags::BUDGET != 0,
+                header.head < header.length
+            );
             assert_eq!(header.tail, (header.length - header.head).min(40));
             copied += header.head;
         } else {
-            assert_eq!((header.head, header.flags & Flags::TURN), (999, Flags::TURN));
+            assert_eq!(
+                (header.head, header.flags & Flags::TURN),
+                (999, Flags::TURN)
+            );
         }
     }
     assert_eq!((copied, next), (1000, 300_999));
@@ -125,9 +149,10 @@ fn past_its_budget_a_turn_yields_positions_and_tails_and_the_next_turn_starts_af
 fn bytes_that_nobody_decodes_are_counted_and_not_copied() {
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on";
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    for (first, counter) in
-        [(&hello[..], Counter::SkippedTls), (&preface[..], Counter::SkippedHttp2)]
-    {
+    for (first, counter) in [
+        (&hello[..], Counter::SkippedTls),
+        (&preface[..], Counter::SkippedHttp2),
+    ] {
         let mut world = World::new();
         let (mut client, mut server) = world.pair("127.0.0.1:0");
         send(&mut client, &mut server, first);
@@ -141,15 +166,26 @@ fn bytes_that_nobody_decodes_are_counted_and_not_copied() {
 
 #[test]
 fn an_unknown_protocol_is_left_alone_after_its_attempts() {
-    let mut world = World::with(&Settings { attempts: 4, ..Settings::default() });
+    let mut world = World::with(&Settings {
+        attempts: 4,
+        ..Settings::default()
+    });
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     for _ in 0..10 {
         send(&mut client, &mut server, &noise(10));
         send(&mut server, &mut client, &noise(10));
     }
     let cookie = world.cookie(&client);
-    assert_eq!(world.of(cookie, |kept| (kept.kind == Kind::Segment).then_some(())).len(), 3);
-    assert_eq!((world.closes(), world.counters().get(Counter::SkippedOther)), (400, 340));
+    assert_eq!(
+        world
+            .of(cookie, |kept| (kept.kind == Kind::Segment).then_some(()))
+            .len(),
+        3
+    );
+    assert_eq!(
+        (world.closes(), world.counters().get(Counter::SkippedOther)),
+        (400, 340)
+    );
 }
 
 #[test]
@@ -178,7 +214,11 @@ fn a_granted_sslrequest_turns_into_tls_within_the_connection() {
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     send(&mut client, &mut server, b"\0\0\0\x08\x04\xd2\x16\x2f");
     send(&mut server, &mut client, b"S");
-    send(&mut client, &mut server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    send(
+        &mut client,
+        &mut server,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    );
     send(&mut server, &mut client, &noise(100));
     assert_eq!(world.closes(), 2 * (8 + 1 + 11 + 100));
     assert_eq!(world.counters().get(Counter::SkippedTls), 2 * 111);
@@ -200,7 +240,16 @@ fn the_agents_verdict_holds_from_the_next_segment_on() {
     ] {
         world.forget();
         let before = world.counters();
-        verdicts.set(cookie, Verdict { protocol: protocol as u8, tell, reserved: [0; 6] }).unwrap();
+        verdicts
+            .set(
+                cookie,
+                Verdict {
+                    protocol: protocol as u8,
+                    tell,
+                    reserved: [0; 6],
+                },
+            )
+            .unwrap();
         send(&mut client, &mut server, &noise(100));
         let records = world.of(cookie, |kept| Some((kept.kind, kept.header.protocol)));
         if let Some(counter) = counter {
@@ -254,7 +303,10 @@ fn the_agents_own_listener_and_its_children_are_not_looked_at() {
     drop((client, server));
     assert_eq!(world.records().len(), 0);
     let after = world.counters();
-    assert_eq!(after.get(Counter::SeenBytes), before.get(Counter::SeenBytes));
+    assert_eq!(
+        after.get(Counter::SeenBytes),
+        before.get(Counter::SeenBytes)
+    );
     assert!(after.get(Counter::OwnSegments) > before.get(Counter::OwnSegments));
     assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 0);
 }

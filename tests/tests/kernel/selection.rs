@@ -37,7 +37,12 @@ fn a_cgroup_selected_twice_or_below_another_is_seen_once() {
     world.capture.attach(&below).unwrap();
     assert_eq!(world.capture.selected().count(), 1);
     for probe in world.capture.probes() {
-        assert_eq!((probe.attached, &probe.failure), (1, &None), "{}", probe.probe.program);
+        assert_eq!(
+            (probe.attached, &probe.failure),
+            (1, &None),
+            "{}",
+            probe.probe.program
+        );
     }
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     send(&mut client, &mut server, &noise(1000));
@@ -54,7 +59,14 @@ fn a_deselected_cgroup_is_seen_no_more_and_its_probes_are_off() {
     assert!(world.capture.detach(&directory));
     send(&mut client, &mut server, &noise(1000));
     assert_eq!(world.closes(), 20);
-    assert!(world.capture.probes().iter().take(3).all(|probe| probe.attached == 0));
+    assert!(
+        world
+            .capture
+            .probes()
+            .iter()
+            .take(3)
+            .all(|probe| probe.attached == 0)
+    );
     // And seen again, with a hole of known length, when it is selected again.
     world.select();
     send(&mut client, &mut server, &noise(30));
@@ -78,10 +90,17 @@ fn a_cgroup_that_is_gone_is_swept() {
 #[test]
 fn an_absent_cgroup_is_one_sentence_with_the_directory_that_was_tried() {
     let mut world = World::unselected(&Settings::default());
-    let error = world.capture.attach(Path::new("no/such/thing")).unwrap_err();
+    let error = world
+        .capture
+        .attach(Path::new("no/such/thing"))
+        .unwrap_err();
     assert!(matches!(error, CaptureError::Cgroup { .. }));
     let tried = mount().join("no/such/thing");
-    assert!(error.to_string().starts_with(&format!("cgroup {} cannot be", tried.display())));
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("cgroup {} cannot be", tried.display()))
+    );
 }
 
 #[test]
@@ -92,7 +111,10 @@ fn two_agents_see_the_same_and_do_not_disturb_each_other() {
     let (mut client, mut server) = world.pair("127.0.0.1:0");
     send(&mut client, &mut server, &noise(500));
     assert_eq!(world.closes(), 1000);
-    assert_eq!(second.counters().read().unwrap().get(Counter::SeenBytes), 1000);
+    assert_eq!(
+        second.counters().read().unwrap().get(Counter::SeenBytes),
+        1000
+    );
     drop(second);
     send(&mut client, &mut server, &noise(500));
     assert_eq!(world.closes(), 2000);
@@ -116,15 +138,26 @@ fn a_killed_agent_leaves_nothing_attached() {
     let world = World::unselected(&Settings::default());
     let loaded = || {
         let name = |program: &aya::programs::ProgramInfo| {
-            program.name_as_str().is_some_and(|name| name.starts_with("observer_"))
+            program
+                .name_as_str()
+                .is_some_and(|name| name.starts_with("observer_"))
         };
-        loaded_programs().flatten().filter(name).map(|program| program.id()).collect::<Vec<_>>()
+        loaded_programs()
+            .flatten()
+            .filter(name)
+            .map(|program| program.id())
+            .collect::<Vec<_>>()
     };
     let before = loaded();
     let mut agents: Vec<_> = (0..2)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "selection::agent_to_be_killed", "--ignored", "--nocapture"])
+                .args([
+                    "--exact",
+                    "selection::agent_to_be_killed",
+                    "--ignored",
+                    "--nocapture",
+                ])
                 .env("OBSERVER_TEST_CGROUP", &world.directory)
                 .stderr(Stdio::piped())
                 .stdout(Stdio::null())
@@ -136,7 +169,10 @@ fn a_killed_agent_leaves_nothing_attached() {
         let mut lines = BufReader::new(agent.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("attached")));
     }
-    let theirs: Vec<u32> = loaded().into_iter().filter(|id| !before.contains(id)).collect();
+    let theirs: Vec<u32> = loaded()
+        .into_iter()
+        .filter(|id| !before.contains(id))
+        .collect();
     assert!(theirs.len() >= 12, "{theirs:?}");
     for agent in &mut agents {
         agent.kill().unwrap();
