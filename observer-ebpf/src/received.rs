@@ -9,6 +9,15 @@
 //!   ────────────────┼─────────┼·····┼─────────┼··············─ ─ ─ ─
 //!                   ▲ rcv_nxt                 ▲ next
 //! ```
+#![expect(
+    clippy::inline_always,
+    reason = "runs under a spin lock of the kernel, where nothing may be called"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "gaps are kept by the low halves of their positions, compared by wrapping differences"
+)]
 
 /// Gaps a socket can remember.
 const GAPS: usize = 4;
@@ -82,7 +91,7 @@ impl Received {
             if part.length == 0 {
                 part.start = fresh;
                 part.length = length;
-            } else if part.start + part.length as u64 == fresh {
+            } else if part.start + u64::from(part.length) == fresh {
                 part.length += length;
             } else {
                 part.lost += length;
@@ -129,7 +138,7 @@ impl Received {
             }
             let filled = to.wrapping_sub(from);
             if part.length == 0 {
-                part.start = start + from.wrapping_sub(low) as u64;
+                part.start = start + u64::from(from.wrapping_sub(low));
                 part.length = filled;
             } else {
                 part.lost += filled;
@@ -264,7 +273,7 @@ mod tests {
         };
         for _ in 0..2000 {
             let mut received = Received {
-                next: u32::MAX as u64 - 500,
+                next: u64::from(u32::MAX) - 500,
                 ..Received::default()
             };
             let base = received.next;

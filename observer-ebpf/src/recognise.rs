@@ -2,6 +2,11 @@
 //!
 //! The bytes are looked at eight at a time, by arithmetic: a loop over them would be a few lines
 //! less here and half a million steps more for the kernel's verifier.
+#![expect(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    reason = "part of a kernel program: a few instructions each, on bytes cut out of words"
+)]
 
 use crate::Protocol;
 
@@ -30,13 +35,10 @@ pub fn recognise(low: u64, high: u64) -> Protocol {
 /// Whether the first `N` bytes, at most eight, are these.
 #[inline(always)]
 fn starts<const N: usize>(low: u64, prefix: &[u8; N]) -> bool {
-    let mut expected = 0;
-    let mut mask = 0;
-    let mut index = 0;
-    while index < N {
-        expected |= (prefix[index] as u64) << (index * 8);
+    let (mut expected, mut mask) = (0, 0);
+    for (index, byte) in prefix.iter().enumerate() {
+        expected |= u64::from(*byte) << (index * 8);
         mask |= 0xff << (index * 8);
-        index += 1;
     }
     low & mask == expected
 }
@@ -124,8 +126,8 @@ fn is_postgres(low: u64) -> bool {
     let size = (ordered >> 32) as u32;
     let code = ordered as u32;
     // StartupMessage 3.x, CancelRequest, SSLRequest, GSSENCRequest.
-    if size >= 8 && size <= 10_000 {
-        return code >> 16 == 3 || (code >= 80_877_102 && code <= 80_877_104);
+    if (8..=10_000).contains(&size) {
+        return code >> 16 == 3 || (80_877_102..=80_877_104).contains(&code);
     }
     // A message of 16 MiB and more is not what a turn begins with.
     if byte(low, 1) != 0 {

@@ -48,6 +48,10 @@ pub(super) fn deliver(
         count(Counter::OwnSegments, 1);
         return;
     }
+    // Its end was told: nothing more is to be, except bytes, which there should be none of.
+    if length == 0 && unsafe { (*state).closed } != 0 {
+        return;
+    }
     count(Counter::SeenBytes, u64::from(length));
     if length > 0 && unsafe { (*state).last } != direction + 1 {
         unsafe {
@@ -72,6 +76,8 @@ pub(super) fn deliver(
             unsafe { (*state).cgroup = bpf_skb_cgroup_id(skb) };
         }
         if !life::tell(state, sk, tcp, Kind::Connection as u32, Reason::None as u32) {
+            // Without it the segment means nothing to the agent.
+            count(Counter::RecordsRingFull, 1);
             lose(state, length);
             return;
         }

@@ -24,6 +24,9 @@ use super::{ring, setting, tcp_state};
 
 const AF_INET: u32 = 2;
 
+/// Bytes of a record that tells who a connection is.
+const SIZE: usize = HEADER_SIZE + IDENTITY_SIZE;
+
 // `errno` values of `sock.sk_err`.
 const EPIPE: u32 = 32;
 const ENETUNREACH: u32 = 101;
@@ -188,8 +191,9 @@ pub(super) fn tell(
     if to.is_null() {
         return false;
     }
-    let record = ring::reserve(to, HEADER_SIZE + IDENTITY_SIZE);
+    let record = ring::reserve(to, SIZE);
     if record.is_null() {
+        unsafe { (*state).lost += 1 };
         return false;
     }
     let header = Header {
@@ -206,7 +210,7 @@ pub(super) fn tell(
         record.cast::<Header>().write(header);
         identify(record.add(HEADER_SIZE).cast(), state, sk, tcp);
     }
-    ring::submit(to, record);
+    ring::submit(to, record, SIZE);
     unsafe {
         (*state).lost = 0;
         (*state).identified = 1;
@@ -262,7 +266,12 @@ fn addresses(sk: *mut bpf_sock) -> ([u8; 16], [u8; 16]) {
         local = [0, 0, 0xffff_u32.to_be(), source];
         remote = [0, 0, 0xffff_u32.to_be(), destination];
     }
-    unsafe { (transmute(local), transmute(remote)) }
+    unsafe {
+        (
+            transmute::<[u32; 4], [u8; 16]>(local),
+            transmute::<[u32; 4], [u8; 16]>(remote),
+        )
+    }
 }
 
 /// Four words, without a loop: a socket's fields have to be at constant offsets.

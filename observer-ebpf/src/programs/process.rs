@@ -16,6 +16,9 @@ use observer_ebpf::{HEADER_SIZE, Header, Kind, Process};
 use super::{ring, setting};
 use crate::maps::CGROUPS;
 
+/// Bytes of a process's record.
+const SIZE: usize = HEADER_SIZE + size_of::<Process>();
+
 /// Levels of the cgroup tree that are searched for a selected one.
 const LEVELS: i32 = 16;
 
@@ -94,7 +97,7 @@ fn tell(kind: Kind, process: Process) {
     if to.is_null() {
         return;
     }
-    let record = ring::reserve(to, HEADER_SIZE + size_of::<Process>());
+    let record = ring::reserve(to, SIZE);
     if record.is_null() {
         return;
     }
@@ -107,5 +110,5 @@ fn tell(kind: Kind, process: Process) {
         record.cast::<Header>().write(header);
         record.add(HEADER_SIZE).cast::<Process>().write(process);
     }
-    ring::submit(to, record);
+    ring::submit(to, record, SIZE);
 }

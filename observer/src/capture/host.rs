@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::attach::OBJECT;
 use super::cgroup;
+use super::load::OBJECT;
 
 /// Something the agent needs of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -177,7 +177,7 @@ impl World {
         let counters = self.counters();
         let seen = counters.get(Counter::SeenBytes);
         let elsewhere = counters.total(Outcome::Skipped) + counters.total(Outcome::Lost);
-        assert_eq!(seen, submitted + elsewhere, "{:?}", counters);
+        assert_eq!(seen, submitted + elsewhere, "{counters:?}");
         seen
     }
 
@@ -277,6 +277,6 @@ pub(crate) fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
 /// Bytes that no protocol begins with, different at each position.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length)
-        .map(|index| (index * 7 + index / 251) as u8 | 0x80)
+        .map(|index| u8::try_from((index * 7 + index / 251) & 127).unwrap() | 0x80)
         .collect()
 }

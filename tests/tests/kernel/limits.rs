@@ -1,5 +1,7 @@
 //! What happens at a bound.
 
+use std::time::{Duration, Instant};
+
 use observer::capture::{Capture, CaptureError, Settings};
 use observer_ebpf::{Counter, Direction};
 
@@ -33,7 +35,7 @@ fn a_full_ring_loses_records_in_the_open_and_never_blocks() {
         .iter()
         .map(|kept| u64::from(kept.header.lost))
         .sum();
-    assert_eq!(told, world.counters().get(Counter::LostRing) / 100);
+    assert_eq!(told, world.counters().get(Counter::RecordsRingFull));
     world.closes();
 }
 
@@ -107,6 +109,37 @@ fn many_rings_share_the_connections_and_both_directions_keep_to_one() {
         bytes += here;
     }
     assert_eq!(bytes, 16 * 100);
+}
+
+#[test]
+fn a_reader_that_waits_is_woken_when_the_ring_has_filled_past_the_level_and_not_before() {
+    let mut world = World::with(&Settings::default());
+    let pause = Duration::from_secs(3);
+    let settings = Settings {
+        wake_bytes: 20_000,
+        poll_min: pause,
+        poll_max: pause,
+        ..Settings::default()
+    };
+    let mut capture = Capture::load(&settings).unwrap();
+    capture.attach(&world.directory).unwrap();
+    let mut reader = capture.rings().remove(0);
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    for (bytes, woken) in [(1000, false), (40_000, true), (1000, false)] {
+        let waiting = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let began = Instant::now();
+                reader.wait();
+                began.elapsed()
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            send(&mut client, &mut server, &noise(bytes));
+            waiter.join().unwrap()
+        });
+        assert_eq!(waiting < pause / 2, woken, "{bytes} {waiting:?}");
+        assert!(reader.drain(u64::MAX, |_| {}).bytes > bytes as u64);
+    }
+    world.closes();
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn agent_to_be_killed() {
     let mut capture = Capture::load(&Settings::default()).unwrap();
     capture.attach(Path::new(&directory)).unwrap();
     eprintln!("attached");
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 #[test]

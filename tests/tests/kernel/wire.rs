@@ -18,6 +18,9 @@ use crate::harness::{World, noise, send};
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 201, 77, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 201, 77, 2);
 
+/// `TUNSETIFF` of `linux/if_tun.h`.
+const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -53,7 +56,6 @@ impl Wire {
         let mut request = [0_u8; 40];
         request[..8].copy_from_slice(b"obs-wire");
         request[16..18].copy_from_slice(&0x1001_u16.to_ne_bytes());
-        const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
         // SAFETY: the request is as large as `struct ifreq` and outlives the call.
         let made = unsafe { libc::ioctl(device.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
         assert_eq!(made, 0, "no TUN device");
