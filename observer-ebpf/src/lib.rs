@@ -1,4 +1,4 @@
-//! What the kernel programs and the agent say to each other.
+//! What the kernel programs and the agent say to each other, and what of the programs is pure.
 //!
 //! Both sides compile this crate, so that a layout is written once. Every type
 //! is without padding (`zerocopy` refuses it at compile time) and every enum is
@@ -15,10 +15,14 @@
 #![no_std]
 
 mod counter;
+mod received;
+mod recognise;
 mod record;
 mod settings;
 
 pub use counter::{COUNTERS, Counter, CounterRow, Outcome};
+pub use received::{Part, Received};
+pub use recognise::recognise;
 pub use record::{
     Direction, Flags, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Process,
     Protocol, Reason, Version,

@@ -5,7 +5,23 @@
     expect(
         clippy::undocumented_unsafe_blocks,
         clippy::multiple_unsafe_ops_per_block,
+        clippy::cast_ptr_alignment,
+        clippy::indexing_slicing,
         reason = "every access is proven by the kernel's verifier before a program may run"
+    ),
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "sequence numbers and positions are compared by wrapping differences"
+    ),
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "the macros that make entry points of functions pass contexts by value"
+    ),
+    expect(
+        clippy::inline_always,
+        reason = "a call costs more than most of these functions, and the verifier follows each"
     )
 )]
 

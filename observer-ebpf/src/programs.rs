@@ -10,7 +10,6 @@ mod classify;
 mod count;
 mod deliver;
 mod egress;
-mod gaps;
 mod ingress;
 mod life;
 mod packet;
@@ -22,6 +21,8 @@ pub(crate) use state::State;
 
 use core::ptr;
 
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::bpf_sk_fullsock;
 use observer_ebpf::Settings;
 
 /// Set by the agent before it loads the object.
@@ -61,6 +62,20 @@ fn budget(protocol: u8) -> u32 {
 const TCP: u32 = 6;
 /// `SOCK_STREAM`: the kernel answers strays from a raw socket that also says TCP.
 const SOCK_STREAM: u32 = 1;
+
+/// The TCP socket a packet belongs to, or null.
+#[inline(always)]
+fn socket(skb: *mut __sk_buff) -> *mut bpf_sock {
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return sk;
+    }
+    let sk = unsafe { bpf_sk_fullsock(sk) };
+    if sk.is_null() || unsafe { (*sk).protocol } != TCP || unsafe { (*sk).type_ } != SOCK_STREAM {
+        return ptr::null_mut();
+    }
+    sk
+}
 
 /// `include/net/tcp_states.h`, part of the user-space interface.
 mod tcp_state {

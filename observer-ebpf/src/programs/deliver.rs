@@ -39,12 +39,17 @@ pub(super) fn deliver(
     passing: &Passing,
 ) {
     let length = passing.length;
+    let offset = passing.offset;
     let direction = passing.direction & 1;
     let mut flags = passing.flags;
     look_for_verdict(state);
     let own = unsafe { (*state).protocol } == Protocol::Own as u8;
     if own {
         count(Counter::OwnSegments, 1);
+        return;
+    }
+    // Its end was told: nothing more is to be, except bytes, which there should be none of.
+    if length == 0 && unsafe { (*state).closed } != 0 {
         return;
     }
     count(Counter::SeenBytes, u64::from(length));
@@ -54,7 +59,7 @@ pub(super) fn deliver(
             *spent(state, direction) = 0;
         }
         flags |= Flags::TURN;
-        classify(skb, state, passing.offset, length);
+        classify(skb, state, offset, length);
         if unsafe { (*state).process } == 0 {
             note_process(state, u32::from(direction), unsafe { (*tcp).packets_out });
         }
@@ -71,6 +76,8 @@ pub(super) fn deliver(
             unsafe { (*state).cgroup = bpf_skb_cgroup_id(skb) };
         }
         if !life::tell(state, sk, tcp, Kind::Connection as u32, Reason::None as u32) {
+            // Without it the segment means nothing to the agent.
+            count(Counter::RecordsRingFull, 1);
             lose(state, length);
             return;
         }
@@ -102,7 +109,7 @@ pub(super) fn deliver(
         reserved: [0; 2],
     };
     let to = ring::of(header.cookie);
-    if !to.is_null() && ring::segment(to, skb, &header, passing.offset) {
+    if !to.is_null() && ring::segment(to, skb, &header, offset) {
         unsafe { (*state).lost = 0 };
     } else {
         lose(state, length);

@@ -1,16 +1,16 @@
 //! What leaves a selected socket.
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_tcp_sock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_tcp_sock};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use observer_ebpf::{Counter, Direction, Flags, Opener, Reason};
 
 use super::count::count;
 use super::deliver::{Passing, deliver};
-use super::packet::{self, FIN, RST, SYN};
+use super::packet::{self, FIN, RST, SYN, beyond};
 use super::state::{self, create, find};
-use super::{SOCK_STREAM, TCP, life, tcp_state};
+use super::{life, socket, tcp_state};
 
 /// Always 1: the packet goes on.
 #[cgroup_skb(egress)]
@@ -24,12 +24,8 @@ fn egress(skb: *mut __sk_buff) {
     let Some(segment) = packet::parse(skb) else {
         return;
     };
-    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    let sk = socket(skb);
     if sk.is_null() {
-        return;
-    }
-    let sk = unsafe { bpf_sk_fullsock(sk) };
-    if sk.is_null() || unsafe { (*sk).protocol } != TCP || unsafe { (*sk).type_ } != SOCK_STREAM {
         return;
     }
     let tcp_state = unsafe { (*sk).state };
@@ -47,11 +43,12 @@ fn egress(skb: *mut __sk_buff) {
         return;
     }
     if state.is_null() {
-        if segment.length == 0 {
+        let fresh = beyond(&segment, unsafe { (*tcp).snd_nxt });
+        if fresh == 0 {
             return;
         }
         let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-        state = create(sk, tcp, Opener::Unknown as u32, segment.length, cookie);
+        state = create(sk, tcp, Opener::Unknown as u32, fresh, cookie);
         if state.is_null() {
             return;
         }

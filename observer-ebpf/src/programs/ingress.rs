@@ -2,8 +2,7 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_cgroup_id,
-    bpf_skb_load_bytes, bpf_tcp_sock,
+    bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock,
 };
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
@@ -11,10 +10,9 @@ use observer_ebpf::{Counter, Direction, Flags, Header, Identity, Kind, Opener, P
 
 use super::count::count;
 use super::deliver::{HEAD_MAX, Passing, deliver};
-use super::gaps::claim;
-use super::packet::{self, FIN, RST, SYN, Segment};
-use super::state::{self, create, find, is_own};
-use super::{SOCK_STREAM, TCP, budget, life, ring, setting, tcp_state};
+use super::packet::{self, FIN, RST, SYN, Segment, beyond};
+use super::state::{self, claim, create, find, is_own};
+use super::{budget, life, ring, setting, socket, tcp_state};
 
 /// Always 1: the packet goes on.
 #[cgroup_skb(ingress)]
@@ -28,12 +26,8 @@ fn ingress(skb: *mut __sk_buff) {
     let Some(segment) = packet::parse(skb) else {
         return;
     };
-    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    let sk = socket(skb);
     if sk.is_null() {
-        return;
-    }
-    let sk = unsafe { bpf_sk_fullsock(sk) };
-    if sk.is_null() || unsafe { (*sk).protocol } != TCP || unsafe { (*sk).type_ } != SOCK_STREAM {
         return;
     }
     let tcp_state = unsafe { (*sk).state };
@@ -54,25 +48,26 @@ fn ingress(skb: *mut __sk_buff) {
         }
         return;
     }
+    let accepted_sequence = unsafe { (*tcp).rcv_nxt };
     if state.is_null() {
-        if segment.length == 0 {
+        let fresh = beyond(&segment, accepted_sequence);
+        if fresh == 0 {
             return;
         }
         let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-        state = create(sk, tcp, Opener::Unknown as u32, segment.length, cookie);
+        state = create(sk, tcp, Opener::Unknown as u32, fresh, cookie);
         if state.is_null() {
             return;
         }
     }
-    let accepted_sequence = unsafe { (*tcp).rcv_nxt };
     let distance = segment.sequence.wrapping_sub(accepted_sequence) as i32;
     let window = setting!(window) as i32;
     if distance > window || distance < -window {
         count(Counter::SegmentsOutsideWindow, 1);
         return;
     }
-    let near = unsafe { (*state).received_next };
-    let first = unsafe { (*state).received_first };
+    let near = unsafe { (*state).received.next };
+    let first = unsafe { (*state).received.first };
     let accepted = state::position(near, first, accepted_sequence);
     let start = accepted + i64::from(distance);
     let end = start + i64::from(segment.length);
@@ -126,7 +121,7 @@ fn ingress(skb: *mut __sk_buff) {
     deliver(skb, sk, tcp, state, &passing);
     if reset {
         life::end_unwatched(state, sk, tcp, Reason::ResetByPeer as u32);
-    } else if unsafe { (*state).finished } == [1, 1] {
+    } else if unsafe { (*state).finished } == [1, 1] && passing.ahead == 0 {
         life::end_unwatched(state, sk, tcp, Reason::Finished as u32);
     }
 }
@@ -160,10 +155,7 @@ fn early(skb: *mut __sk_buff, sk: *mut bpf_sock, segment: &Segment) {
         || addresses(skb, segment.version, &mut identity);
     identity.remote_port = u16::from_be(ports[0]);
     identity.local_port = u16::from_be(ports[1]);
-    let head = length
-        .min(budget(Protocol::Undecided as u8))
-        .min(HEAD_MAX)
-        .max(1);
+    let head = length.min(budget(Protocol::Undecided as u8).clamp(1, HEAD_MAX));
     let header = Header {
         time: unsafe { bpf_ktime_get_ns() },
         cookie: unsafe { bpf_get_socket_cookie(skb.cast()) },

@@ -24,6 +24,9 @@ use super::{ring, setting, tcp_state};
 
 const AF_INET: u32 = 2;
 
+/// Bytes of a record that tells who a connection is.
+const SIZE: usize = HEADER_SIZE + IDENTITY_SIZE;
+
 // `errno` values of `sock.sk_err`.
 const EPIPE: u32 = 32;
 const ENETUNREACH: u32 = 101;
@@ -188,8 +191,9 @@ pub(super) fn tell(
     if to.is_null() {
         return false;
     }
-    let record = ring::reserve(to, HEADER_SIZE + IDENTITY_SIZE);
+    let record = ring::reserve(to, SIZE);
     if record.is_null() {
+        unsafe { (*state).lost += 1 };
         return false;
     }
     let header = Header {
@@ -206,7 +210,7 @@ pub(super) fn tell(
         record.cast::<Header>().write(header);
         identify(record.add(HEADER_SIZE).cast(), state, sk, tcp);
     }
-    ring::submit(to, record);
+    ring::submit(to, record, SIZE);
     unsafe {
         (*state).lost = 0;
         (*state).identified = 1;
@@ -218,10 +222,10 @@ pub(super) fn tell(
 fn identify(to: *mut Identity, state: *mut State, sk: *mut bpf_sock, tcp: *mut bpf_tcp_sock) {
     let state = unsafe { &*state };
     let received = so_far(
-        position(state.received_next, state.received_first, unsafe {
+        position(state.received.next, state.received.first, unsafe {
             (*tcp).rcv_nxt
         }),
-        state.received_next,
+        state.received.next,
         state.finished[Direction::Received as usize],
     );
     let sent = so_far(
@@ -238,7 +242,7 @@ fn identify(to: *mut Identity, state: *mut State, sk: *mut bpf_sock, tcp: *mut b
         remote,
         local_port: unsafe { (&raw const (*sk).src_port).read_volatile() } as u16,
         remote_port: u16::from_be(unsafe { (&raw const (*sk).dst_port).read_volatile() }),
-        received_first: state.received_first,
+        received_first: state.received.first,
         sent_first: state.sent_first,
         process: state.process,
         command: state.command,
@@ -262,7 +266,12 @@ fn addresses(sk: *mut bpf_sock) -> ([u8; 16], [u8; 16]) {
         local = [0, 0, 0xffff_u32.to_be(), source];
         remote = [0, 0, 0xffff_u32.to_be(), destination];
     }
-    unsafe { (transmute(local), transmute(remote)) }
+    unsafe {
+        (
+            transmute::<[u32; 4], [u8; 16]>(local),
+            transmute::<[u32; 4], [u8; 16]>(remote),
+        )
+    }
 }
 
 /// Four words, without a loop: a socket's fields have to be at constant offsets.

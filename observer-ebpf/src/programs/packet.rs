@@ -106,6 +106,19 @@ pub(super) fn parse(skb: *mut __sk_buff) -> Option<Segment> {
     })
 }
 
+/// How many of a segment's bytes lie beyond a sequence number.
+#[inline(always)]
+pub(super) fn beyond(segment: &Segment, sequence: u32) -> u32 {
+    let end = segment.sequence.wrapping_add(segment.length);
+    let beyond = end.wrapping_sub(sequence);
+    // What lies before it wraps around to a very large number.
+    if beyond as i32 <= 0 {
+        0
+    } else {
+        beyond.min(segment.length)
+    }
+}
+
 /// Where TCP begins behind IPv6 extension headers, 0 if it does not; at most four, more is nobody's
 /// traffic.
 #[inline(never)]

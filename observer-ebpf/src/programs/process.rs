@@ -1,53 +1,68 @@
 //! How processes begin and end, for those in selected cgroups.
+//!
+//! Raw tracepoints: they need no tracefs, which a container would have to be given.
+
+use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_comm,
-    bpf_ktime_get_ns,
+    bpf_ktime_get_ns, bpf_probe_read_kernel,
 };
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
 use observer_ebpf::{HEADER_SIZE, Header, Kind, Process};
 
-use super::ring;
+use super::{ring, setting};
 use crate::maps::CGROUPS;
+
+/// Bytes of a process's record.
+const SIZE: usize = HEADER_SIZE + size_of::<Process>();
 
 /// Levels of the cgroup tree that are searched for a selected one.
 const LEVELS: i32 = 16;
 
-/// Offset of `pid` in the record of `oom/mark_victim`, behind the four common fields.
-const VICTIM: usize = 8;
+/// Largest process id there can be (`PID_MAX_LIMIT` of 64-bit kernels).
+const PID_MAX: u64 = 4 << 20;
 
-#[tracepoint]
-fn observer_exec(_ctx: TracePointContext) -> u32 {
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn observer_exec(_ctx: RawTracePointContext) {
     if selected() {
         tell(Kind::ProcessExec, process());
     }
-    0
 }
 
-#[tracepoint]
-fn observer_exit(_ctx: TracePointContext) -> u32 {
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn observer_exit(_ctx: RawTracePointContext) {
     // The thread group's leader stands for the process.
     let both = bpf_get_current_pid_tgid();
     if both as u32 == (both >> 32) as u32 && selected() {
         tell(Kind::ProcessExit, process());
     }
-    0
 }
 
 /// The victim is not the process that runs, so its cgroup is not known here: every victim of the
 /// node is told, and the agent keeps those it knows.
-#[tracepoint]
-fn observer_oom(ctx: TracePointContext) -> u32 {
-    if let Ok(victim) = unsafe { ctx.read_at::<u32>(VICTIM) } {
-        let victim = Process {
-            process: victim,
-            ..Process::default()
-        };
-        tell(Kind::ProcessOutOfMemory, victim);
+#[raw_tracepoint(tracepoint = "mark_victim")]
+fn observer_oom(ctx: RawTracePointContext) {
+    // Its process id until Linux 6.7, its task since.
+    let victim: u64 = ctx.arg(0);
+    let mut process = victim as u32;
+    if victim > PID_MAX {
+        let from = (victim + u64::from(setting!(task_tgid))) as *const c_void;
+        if setting!(task_tgid) == 0
+            || unsafe { bpf_probe_read_kernel((&raw mut process).cast(), 4, from) } != 0
+        {
+            return;
+        }
     }
-    0
+    tell(
+        Kind::ProcessOutOfMemory,
+        Process {
+            process,
+            ..Process::default()
+        },
+    );
 }
 
 #[inline(always)]
@@ -82,7 +97,7 @@ fn tell(kind: Kind, process: Process) {
     if to.is_null() {
         return;
     }
-    let record = ring::reserve(to, HEADER_SIZE + size_of::<Process>());
+    let record = ring::reserve(to, SIZE);
     if record.is_null() {
         return;
     }
@@ -95,5 +110,5 @@ fn tell(kind: Kind, process: Process) {
         record.cast::<Header>().write(header);
         record.add(HEADER_SIZE).cast::<Process>().write(process);
     }
-    ring::submit(to, record);
+    ring::submit(to, record, SIZE);
 }

@@ -35,12 +35,13 @@ pub(super) fn reserve(ring: *mut c_void, size: usize) -> *mut u8 {
     record
 }
 
-/// Hands a record over, and wakes the agent only past the fill level.
+/// Hands a record of this size over, and wakes the agent only where it fills the ring past the
+/// level.
 #[inline(always)]
-pub(super) fn submit(ring: *mut c_void, record: *mut u8) {
+pub(super) fn submit(ring: *mut c_void, record: *mut u8, size: usize) {
     let unread = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
     let wake = u64::from(setting!(wake));
-    let flags = if unread >= wake && unread < wake + WAKE_BAND {
+    let flags = if unread >= wake && unread < wake + WAKE_BAND + size as u64 {
         count(Counter::WakeUps, 1);
         BPF_RB_FORCE_WAKEUP
     } else {
@@ -69,7 +70,8 @@ fn put<const HEAD: u32>(
     header: &Header,
     offset: u32,
 ) -> bool {
-    let record = reserve(ring, HEADER_SIZE + HEAD as usize);
+    let size = HEADER_SIZE + HEAD as usize;
+    let record = reserve(ring, size);
     if record.is_null() {
         return false;
     }
@@ -79,7 +81,7 @@ fn put<const HEAD: u32>(
         written.head = copy::<HEAD>(skb, offset, to, header.head);
     }
     unsafe { record.cast::<Header>().write(written) };
-    submit(ring, record);
+    submit(ring, record, size);
     true
 }
 
@@ -91,7 +93,8 @@ fn put_tailed<const HEAD: u32>(
     header: &Header,
     offset: u32,
 ) -> bool {
-    let record = reserve(ring, HEADER_SIZE + HEAD as usize + TAIL_MAX as usize);
+    let size = HEADER_SIZE + HEAD as usize + TAIL_MAX as usize;
+    let record = reserve(ring, size);
     if record.is_null() {
         return false;
     }
@@ -104,7 +107,7 @@ fn put_tailed<const HEAD: u32>(
     let tail = offset + header.length - header.tail;
     written.tail = copy::<TAIL_MAX>(skb, tail, to, header.tail);
     unsafe { record.cast::<Header>().write(written) };
-    submit(ring, record);
+    submit(ring, record, size);
     true
 }
 
@@ -149,7 +152,8 @@ pub(super) fn early<const HEAD: u32>(
     identity: &Identity,
     offset: u32,
 ) -> bool {
-    let record = reserve(ring, HEADER_SIZE + IDENTITY_SIZE + HEAD as usize);
+    let size = HEADER_SIZE + IDENTITY_SIZE + HEAD as usize;
+    let record = reserve(ring, size);
     if record.is_null() {
         return false;
     }
@@ -160,6 +164,6 @@ pub(super) fn early<const HEAD: u32>(
         record.cast::<Header>().write(written);
         record.add(HEADER_SIZE).cast::<Identity>().write(*identity);
     }
-    submit(ring, record);
+    submit(ring, record, size);
     true
 }

@@ -6,54 +6,38 @@ use core::ptr;
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_spin_lock, bpf_tcp_sock};
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get,
+    bpf_spin_lock as lock, bpf_spin_unlock as unlock,
 };
-use observer_ebpf::{Counter, Direction, Opener, Protocol};
+use observer_ebpf::{Counter, Direction, Opener, Part, Protocol, Received};
 
 use super::count::{count, track, tracked};
 use super::setting;
 use crate::maps::{OWN, SOCKETS};
 
-/// A received stretch that has not come yet, between two that have.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Gap {
-    /// Low half of the position where it begins.
-    pub(super) start: u32,
-    /// Low half of the position behind it; equal to `start` where there is no gap.
-    pub(super) end: u32,
-}
-
-/// Gaps a socket can remember.
-pub(super) const GAPS: usize = 4;
-
 /// A socket's state.
 ///
-/// Bytes rather than bits: both directions run at once on two processors, and only `gaps` and
-/// `received_next`, which the ledger's exactness hangs on, are worth the lock.
+/// Bytes rather than bits: both directions run at once on two processors, and only what was
+/// received, which the ledger's exactness hangs on, is worth the lock.
 #[repr(C)]
 pub(crate) struct State {
-    /// Guards `received_next` and `gaps`.
+    /// Guards `received`.
     pub(super) lock: bpf_spin_lock,
-    /// Sequence number of the first byte received.
-    pub(super) received_first: u32,
     /// Sequence number of the first byte sent.
     pub(super) sent_first: u32,
     /// Records that found no room since the last one that did.
     pub(super) lost: u32,
-    /// Position behind the furthest byte received that was counted.
-    pub(super) received_next: u64,
+    /// The verdict slot's epoch that was last looked at.
+    pub(super) epoch: u32,
+    /// What was received.
+    pub(super) received: Received,
     /// Position behind the furthest byte sent that was counted.
     pub(super) sent_next: u64,
     /// Its cookie.
     pub(super) cookie: u64,
     /// Its cgroup; 0 until known.
     pub(super) cgroup: u64,
-    /// Received stretches missing below `received_next`.
-    pub(super) gaps: [Gap; GAPS],
     /// Bytes copied since the last turn, by [`Direction`].
     pub(super) spent: [u32; 2],
-    /// The verdict slot's epoch that was last looked at.
-    pub(super) epoch: u32,
     /// Process that was seen sending; 0 until one was.
     pub(super) process: u32,
     /// Its name.
@@ -76,9 +60,7 @@ pub(crate) struct State {
     pub(super) reset: u8,
     /// Not 0: its end was told, and its place given back.
     pub(super) closed: u8,
-    /// Not 0: `gaps` holds something.
-    pub(super) gapped: u8,
-    pub(super) reserved: [u8; 5],
+    pub(super) reserved: [u8; 2],
 }
 
 const _: () = assert!(size_of::<State>() <= 128);
@@ -178,11 +160,20 @@ pub(super) fn begin(state: *mut State, tcp: *mut bpf_tcp_sock, opener: u8) {
     let outstanding = unsafe { (*tcp).snd_nxt }.wrapping_sub(unacked);
     unsafe {
         (*state).opener = opener;
-        (*state).received_first = received_next.wrapping_sub(received as u32);
+        (*state).received.first = received_next.wrapping_sub(received as u32);
         (*state).sent_first = sent_first;
-        (*state).received_next = received;
+        (*state).received.next = received;
         (*state).sent_next = (acked + u64::from(outstanding)).saturating_sub(u64::from(own_syn));
     }
+}
+
+/// As [`Received::claim`], against the same socket's segments on another processor.
+#[inline(always)]
+pub(super) fn claim(state: *mut State, start: u64, end: u64, accepted: u64) -> Part {
+    unsafe { lock(&raw mut (*state).lock) };
+    let part = unsafe { (*state).received.claim(start, end, accepted) };
+    unsafe { unlock(&raw mut (*state).lock) };
+    part
 }
 
 /// The position of a sequence number, from one that is known to be near.

@@ -1,99 +1,27 @@
-//! Loads the object and attaches the table of probes.
+//! Attaches the table of probes to what is selected.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{ArrayOfMaps, Map, MapData, MapError, RingBuf, SkStorage};
+use aya::Ebpf;
+use aya::maps::{ArrayOfMaps, MapData, MapError, SkStorage};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::sock_ops::SockOpsLink;
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError};
-use aya::programs::{SockOps, TracePoint};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, SockOps};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use zerocopy::IntoBytes as _;
 
+use super::cgroup;
 use super::counters::Counters;
+use super::error::CaptureError;
 use super::host::{self, KERNEL_TYPES};
+use super::load::{OBJECT, load_object, prepare, sentence, take, take_rings};
 use super::probes::{Hook, PROBES, Probe, Status};
 use super::ring::RingReader;
-use super::settings::{OutOfRange, Settings};
+use super::settings::{MapMemory, Settings};
 use super::verdicts::Verdicts;
-use super::{btf, cgroup};
-
-/// The kernel programs; empty where the agent was built without them.
-pub(super) const OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf.o"));
-
-const RING_NAMES: [&str; observer_ebpf::RINGS_MAX as usize] = [
-    "RING_0", "RING_1", "RING_2", "RING_3", "RING_4", "RING_5", "RING_6", "RING_7",
-];
-
-/// Why the kernel side does not run: what, where, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// The agent was built without its kernel programs.
-    #[error("this build holds no kernel programs; build with `cargo xtask build`")]
-    NoPrograms,
-    /// The machine lacks something.
-    #[error("{name} is required and was not found ({found}): {remedy}")]
-    Machine {
-        /// What.
-        name: &'static str,
-        /// What was found instead.
-        found: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// A setting is outside its range.
-    #[error(transparent)]
-    Settings(#[from] OutOfRange),
-    /// The kernel did not take the object.
-    #[error("the kernel refused the maps of the kernel programs ({0}); see `observer check`")]
-    Load(#[source] Box<EbpfError>),
-    /// The kernel did not take a required program.
-    #[error("the kernel refused the required program {program} ({reason}); see `observer check`")]
-    Program {
-        /// Its name.
-        program: &'static str,
-        /// What the kernel said.
-        reason: String,
-    },
-    /// A map of the object is missing or of another shape: the object is not this agent's.
-    #[error(
-        "map {map} of the kernel programs is not as expected ({reason}); rebuild with `cargo xtask build`"
-    )]
-    Map {
-        /// Its name.
-        map: &'static str,
-        /// In which way.
-        reason: String,
-    },
-    /// A selected cgroup is not there.
-    #[error("cgroup {path} cannot be opened ({source}); give a directory below {mount}")]
-    Cgroup {
-        /// The directory that was tried.
-        path: PathBuf,
-        /// Where the tree is mounted.
-        mount: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A required program could not be attached.
-    #[error("{program} cannot be attached to cgroup {path} ({reason})")]
-    Attach {
-        /// The program.
-        program: &'static str,
-        /// The cgroup.
-        path: PathBuf,
-        /// What the kernel said.
-        reason: String,
-    },
-}
 
 /// The kernel side, loaded. Dropping it, or the process's death, detaches everything.
 pub struct Capture {
@@ -287,8 +215,8 @@ impl Capture {
     }
 
     fn forget(&mut self, links: Vec<(usize, Link)>) {
-        for (index, _) in &links {
-            if let Some(state) = self.states.get_mut(*index) {
+        for (index, _) in links {
+            if let Some(state) = self.states.get_mut(index) {
                 state.attached = state.attached.saturating_sub(1);
             }
         }
@@ -341,7 +269,7 @@ impl Capture {
     }
 
     /// Bytes of each map at its bound.
-    pub fn map_memory(&self) -> Vec<super::settings::MapMemory> {
+    pub fn map_memory(&self) -> Vec<MapMemory> {
         self.settings.map_memory()
     }
 
@@ -353,84 +281,6 @@ impl Capture {
     pub fn disown(&mut self, listener: &impl AsRawFd) -> Result<(), MapError> {
         self.own.insert(listener, 1, 0)
     }
-}
-
-fn load_object(settings: &Settings, types: &[u8]) -> Result<Ebpf, CaptureError> {
-    let wanted = [
-        ("task_struct", "tgid"),
-        ("task_struct", "comm"),
-        ("sock", "sk_err"),
-        ("sock", "sk_cgrp_data"),
-        ("cgroup", "kn"),
-        ("kernfs_node", "id"),
-    ];
-    let found = btf::offsets(types, &wanted);
-    let offset = |structure, member| found.get(&(structure, member)).copied().unwrap_or(0);
-    let mut kernel = settings.to_kernel();
-    kernel.task_tgid = offset("task_struct", "tgid");
-    kernel.task_comm = offset("task_struct", "comm");
-    kernel.sock_error = offset("sock", "sk_err");
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // Before 5.15 the pointer shared its word with other data.
-    if host::version(&release).is_some_and(|version| version >= (5, 15)) {
-        kernel.sock_cgroup = offset("sock", "sk_cgrp_data");
-        kernel.cgroup_node = offset("cgroup", "kn");
-        kernel.node_id = offset("kernfs_node", "id");
-    }
-    let btf = Btf::parse(types, Endianness::default()).map_err(|error| CaptureError::Machine {
-        name: "kernel type information (BTF)",
-        found: error.to_string(),
-        remedy: "run on a kernel whose /sys/kernel/btf/vmlinux is intact",
-    })?;
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(Some(&btf))
-        .override_global("SETTINGS", kernel.as_bytes(), true)
-        .map_max_entries("VERDICTS", settings.verdicts)
-        .map_max_entries("CGROUPS", settings.cgroups);
-    for name in RING_NAMES.into_iter().take(settings.rings as usize) {
-        loader.map_max_entries(name, settings.ring_bytes);
-    }
-    loader
-        .load(OBJECT)
-        .map_err(|error| CaptureError::Load(Box::new(error)))
-}
-
-/// Loads a program, and attaches it if it belongs to the node.
-fn prepare(ebpf: &mut Ebpf, probe: &'static Probe) -> Status {
-    let outcome = match (probe.hook, ebpf.program_mut(probe.program)) {
-        (_, None) => Err("not in the object".to_owned()),
-        (Hook::CgroupEgress | Hook::CgroupIngress, Some(Program::CgroupSkb(program))) => {
-            program.load().map(|()| 0).map_err(|error| sentence(&error))
-        }
-        (Hook::SockOps, Some(Program::SockOps(program))) => {
-            program.load().map(|()| 0).map_err(|error| sentence(&error))
-        }
-        (Hook::Tracepoint(category, name), Some(Program::TracePoint(program))) => {
-            trace(program, category, name)
-                .map(|()| 1)
-                .map_err(|error| sentence(&error))
-        }
-        (_, Some(_)) => Err("of another type in the object".to_owned()),
-    };
-    match outcome {
-        Ok(attached) => Status {
-            probe,
-            attached,
-            failure: None,
-        },
-        Err(failure) => Status {
-            probe,
-            attached: 0,
-            failure: Some(failure),
-        },
-    }
-}
-
-fn trace(program: &mut TracePoint, category: &str, name: &str) -> Result<(), ProgramError> {
-    program.load()?;
-    program.attach(category, name)?;
-    Ok(())
 }
 
 fn link(ebpf: &mut Ebpf, probe: &Probe, directory: &File) -> Result<Link, String> {
@@ -454,62 +304,4 @@ fn link(ebpf: &mut Ebpf, probe: &Probe, directory: &File) -> Result<Link, String
         _ => return Err("of another type in the object".to_owned()),
     }
     .map_err(|error| sentence(&error))
-}
-
-/// The error and its causes. Of what the verifier says, the end: the instruction and the reason.
-fn sentence(error: &ProgramError) -> String {
-    const END: usize = 600;
-    let mut text = String::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    match text.char_indices().rev().nth(END) {
-        Some((start, _)) => text
-            .get(start..)
-            .map_or_else(String::new, |end| format!("…{end}")),
-        None => text,
-    }
-}
-
-fn take<T: TryFrom<Map, Error = MapError>>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<T, CaptureError> {
-    let map = ebpf.take_map(name).ok_or(CaptureError::Map {
-        map: name,
-        reason: "missing".to_owned(),
-    })?;
-    T::try_from(map).map_err(|error| CaptureError::Map {
-        map: name,
-        reason: error.to_string(),
-    })
-}
-
-/// Puts the rings in use into the kernel's array, and makes a reader of each.
-fn take_rings(
-    ebpf: &mut Ebpf,
-    settings: &Settings,
-) -> Result<(Vec<RingReader>, ArrayOfMaps<MapData>), CaptureError> {
-    let mut array: ArrayOfMaps<MapData> = take(ebpf, "RINGS")?;
-    let mut readers = Vec::new();
-    for (index, name) in (0..settings.rings).zip(RING_NAMES) {
-        let failed = |reason: String| CaptureError::Map { map: name, reason };
-        let map = ebpf
-            .take_map(name)
-            .ok_or_else(|| failed("missing".to_owned()))?;
-        let Map::RingBuf(data) = &map else {
-            return Err(failed("not a ring".to_owned()));
-        };
-        array
-            .set(index, data, 0)
-            .map_err(|error| failed(error.to_string()))?;
-        let ring = RingBuf::try_from(map).map_err(|error| failed(error.to_string()))?;
-        readers.push(RingReader::new(ring, settings).map_err(|error| failed(error.to_string()))?);
-    }
-    Ok((readers, array))
 }

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::attach::OBJECT;
 use super::cgroup;
+use super::load::OBJECT;
 
 /// Something the agent needs of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,6 @@ pub fn requirements() -> Vec<Requirement> {
         privileges(&status),
         types(Path::new(KERNEL_TYPES)),
         cgroup_tree(&read("/proc/self/mountinfo")),
-        tracepoints(),
         locked_memory(
             &read("/proc/self/limits"),
             &read("/proc/sys/kernel/osrelease"),
@@ -133,24 +132,6 @@ fn cgroup_tree(mountinfo: &str) -> Requirement {
         remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (in a container, mount the \
                  host's /sys/fs/cgroup)",
         required: true,
-    }
-}
-
-fn tracepoints() -> Requirement {
-    let found = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .into_iter()
-        .find(|root| {
-            Path::new(root)
-                .join("events/sched/sched_process_exec/id")
-                .exists()
-        });
-    Requirement {
-        name: "tracepoints",
-        met: found.is_some(),
-        found: found.unwrap_or("not mounted").to_owned(),
-        remedy: "mount them: mount -t tracefs none /sys/kernel/tracing; without them no process \
-                 records",
-        required: false,
     }
 }
 

@@ -10,14 +10,14 @@ pub enum Hook {
     CgroupIngress,
     /// To each selected cgroup: what becomes of its sockets.
     SockOps,
-    /// To the node, once: category and name.
-    Tracepoint(&'static str, &'static str),
+    /// To the node, once: a raw tracepoint of this name.
+    RawTracepoint(&'static str),
 }
 
 impl Hook {
     /// Whether it is attached to each selected cgroup rather than to the node.
     pub const fn is_per_cgroup(self) -> bool {
-        !matches!(self, Self::Tracepoint(..))
+        !matches!(self, Self::RawTracepoint(_))
     }
 }
 
@@ -62,21 +62,21 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         program: "observer_exec",
-        hook: Hook::Tracepoint("sched", "sched_process_exec"),
+        hook: Hook::RawTracepoint("sched_process_exec"),
         kernel: (5, 8),
         required: false,
         without: "programs that selected processes execute",
     },
     Probe {
         program: "observer_exit",
-        hook: Hook::Tracepoint("sched", "sched_process_exit"),
+        hook: Hook::RawTracepoint("sched_process_exit"),
         kernel: (5, 8),
         required: false,
         without: "when selected processes exit",
     },
     Probe {
         program: "observer_oom",
-        hook: Hook::Tracepoint("oom", "mark_victim"),
+        hook: Hook::RawTracepoint("mark_victim"),
         kernel: (5, 8),
         required: false,
         without: "processes the kernel kills for memory",

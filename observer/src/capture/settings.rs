@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_value_outside_its_range_is_named_with_the_range() {
-        let cases: [(fn(&mut Settings), &str); 5] = [
+        type Change = fn(&mut Settings);
+        let cases: [(Change, &str); 5] = [
             (
                 |s| s.ring_bytes = 5000,
                 "capture.ring_bytes is 5000; it must be a power of two",

@@ -1,0 +1,156 @@
+//! What happens at a bound.
+
+use std::time::{Duration, Instant};
+
+use observer::capture::{Capture, CaptureError, Settings};
+use observer_ebpf::{Counter, Direction};
+
+use crate::harness::{World, noise, send};
+
+#[test]
+fn a_full_ring_loses_records_in_the_open_and_never_blocks() {
+    let settings = Settings {
+        ring_bytes: 4096,
+        wake_bytes: 2048,
+        ..Settings::default()
+    };
+    let mut world = World::with(&settings);
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    for _ in 0..200 {
+        send(&mut client, &mut server, &noise(100));
+    }
+    let lost = world.counters().get(Counter::RecordsRingFull);
+    assert!(lost > 300, "{lost}");
+    let seen = world.closes();
+    assert_eq!(seen, 2 * 200 * 100);
+    assert!(world.counters().get(Counter::LostRing) > 0);
+    assert_eq!(
+        world.counters().get(Counter::RecordsSubmitted),
+        world.records().len() as u64
+    );
+    // There is room again: the next record of each end says how many were lost before it.
+    send(&mut client, &mut server, &noise(100));
+    let told: u64 = world
+        .records()
+        .iter()
+        .map(|kept| u64::from(kept.header.lost))
+        .sum();
+    assert_eq!(told, world.counters().get(Counter::RecordsRingFull));
+    world.closes();
+}
+
+#[test]
+fn sockets_over_the_bound_are_skipped_and_their_place_is_given_back() {
+    let mut world = World::with(&Settings {
+        sockets: 4,
+        ..Settings::default()
+    });
+    let mut pairs: Vec<_> = (0..5).map(|_| world.pair("127.0.0.1:0")).collect();
+    for (client, server) in &mut pairs {
+        send(client, server, &noise(100));
+    }
+    assert_eq!(world.closes(), 1000);
+    assert_eq!(world.counters().get(Counter::SkippedSockets), 600);
+    assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 4);
+    drop(pairs);
+    world.records();
+    assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 0);
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    send(&mut client, &mut server, &noise(100));
+    assert_eq!(world.closes(), 1200);
+    assert_eq!(world.counters().get(Counter::SkippedSockets), 600);
+}
+
+#[test]
+fn a_thousand_short_connections_leave_no_state_behind() {
+    let mut world = World::new();
+    let listener = world.listen("127.0.0.1:0");
+    for _ in 0..1000 {
+        let (mut client, mut server) = world.join(&listener, listener.local_addr().unwrap());
+        send(&mut client, &mut server, &noise(10));
+    }
+    assert_eq!(world.closes(), 20_000);
+    let counters = world.counters();
+    assert_eq!(counters.get(Counter::SocketsTracked), 2000);
+    assert_eq!(counters.get(Counter::SocketsReleased), 2000);
+}
+
+#[test]
+fn many_rings_share_the_connections_and_both_directions_keep_to_one() {
+    let mut world = World::with(&Settings::default());
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    send(&mut client, &mut server, &noise(10));
+    let cookie = world.cookie(&client);
+    assert_eq!(world.bytes(cookie, Direction::Sent), noise(10));
+    let settings = Settings {
+        rings: 4,
+        ring_bytes: 65536,
+        wake_bytes: 4096,
+        ..Settings::default()
+    };
+    let mut capture = Capture::load(&settings).unwrap();
+    capture.attach(&world.directory).unwrap();
+    let mut readers = capture.rings();
+    assert_eq!(readers.len(), 4);
+    let mut pairs: Vec<_> = (0..16).map(|_| world.pair("127.0.0.1:0")).collect();
+    for (client, server) in &mut pairs {
+        send(client, server, &noise(50));
+    }
+    let mut bytes = 0;
+    for (ring, reader) in readers.iter_mut().enumerate() {
+        let mut here = 0;
+        reader.drain(u64::MAX, |record| {
+            here += u64::from(record.header.length);
+            if record.header.cookie != 0 {
+                assert_eq!(record.header.cookie & 3, ring as u64);
+            }
+        });
+        assert!(here > 0, "ring {ring} was not used");
+        bytes += here;
+    }
+    assert_eq!(bytes, 16 * 100);
+}
+
+#[test]
+fn a_reader_that_waits_is_woken_when_the_ring_has_filled_past_the_level_and_not_before() {
+    let mut world = World::with(&Settings::default());
+    let pause = Duration::from_secs(3);
+    let settings = Settings {
+        wake_bytes: 20_000,
+        poll_min: pause,
+        poll_max: pause,
+        ..Settings::default()
+    };
+    let mut capture = Capture::load(&settings).unwrap();
+    capture.attach(&world.directory).unwrap();
+    let mut reader = capture.rings().remove(0);
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    for (bytes, woken) in [(1000, false), (40_000, true), (1000, false)] {
+        let waiting = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let began = Instant::now();
+                reader.wait();
+                began.elapsed()
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            send(&mut client, &mut server, &noise(bytes));
+            waiter.join().unwrap()
+        });
+        assert_eq!(waiting < pause / 2, woken, "{bytes} {waiting:?}");
+        assert!(reader.drain(u64::MAX, |_| {}).bytes > bytes as u64);
+    }
+    world.closes();
+}
+
+#[test]
+fn a_bound_the_kernel_side_cannot_keep_is_refused_before_anything_is_loaded() {
+    let refused = Capture::load(&Settings {
+        rings: 3,
+        ..Settings::default()
+    });
+    let sentence = match refused {
+        Err(error @ CaptureError::Settings(_)) => error.to_string(),
+        _ => panic!("not refused"),
+    };
+    assert_eq!(sentence, "capture.rings is 3; it must be 1, 2, 4 or 8");
+}
