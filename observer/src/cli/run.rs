@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Parts, check};
 use crate::config::{Config, Selection};
+use crate::export::http::Patience;
 use crate::export::{Agent, Observed, Recorder, http};
 
 /// How long draining may take; the process ends within two seconds of the signal.
@@ -93,7 +94,8 @@ async fn observe(
     let own = listener.try_clone().context("cannot share the listener")?;
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
-    let mut server = tokio::spawn(http::serve(listener, registry, Arc::clone(&agent)));
+    let server = http::serve(listener, registry, Arc::clone(&agent), Patience::default());
+    let mut server = tokio::spawn(server);
     let (failure, mut failures) = mpsc::channel(1);
     let setup = Setup {
         config,

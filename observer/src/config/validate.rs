@@ -53,22 +53,24 @@ fn validate_limits(limits: &Limits) -> Result<(), ConfigError> {
         limits.lines,
         Limits::least_lines()..=10_000_000,
     )?;
+    // Room for the last label set, and for as much again.
+    let least = CATALOG.iter().map(|row| 2 * row.kind.lines()).max();
+    let least = least.unwrap_or_default();
     within(
         "limits.lines_per_metric",
         limits.lines_per_metric,
-        1..=limits.lines,
+        least..=limits.lines,
     )?;
     let day = Duration::from_hours(24);
     lasts("limits.stale", limits.stale, Duration::from_secs(10)..=day)?;
     for (name, lines) in &limits.metrics {
-        if !CATALOG.iter().any(|row| row.name == name) {
+        let Some(row) = CATALOG.iter().find(|row| row.name == name) else {
             let names = CATALOG.iter().map(|row| row.name);
-            return Err(invalid(
-                "limits.metrics",
-                suggest::unknown("metric", name, names),
-            ));
-        }
-        within(&format!("limits.metrics.{name}"), *lines, 1..=limits.lines)?;
+            let message = suggest::unknown("metric", name, names);
+            return Err(invalid("limits.metrics", message));
+        };
+        let key = format!("limits.metrics.{name}");
+        within(&key, *lines, 2 * row.kind.lines()..=limits.lines)?;
     }
     Ok(())
 }

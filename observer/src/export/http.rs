@@ -1,8 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 //!
 //! A client costs a bounded amount whatever it does: a connection serves one request, must send its
-//! head within [`HEAD_TIMEOUT`] and have its whole answer within [`ANSWER_TIMEOUT`]; there are at
-//! most [`CONNECTIONS`] of them, and at most [`SCRAPES`] scrapes. Answers are rendered from what is
+//! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them, and at most [`SCRAPES`] scrapes. Answers are rendered from what is
 //! published, chunk by chunk as the client reads; the data path never waits for any of it.
 #![forbid(unsafe_code)]
 
@@ -30,10 +29,24 @@ use body::ScrapeBody;
 
 mod body;
 
-/// How long a client may take to send its request's head.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may last, from its first byte to the last one of its answer.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To send its request's head.
+    pub head: Duration,
+    /// From being accepted to the last byte of its answer.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Connections at a time; more wait to be accepted.
 pub const CONNECTIONS: usize = 64;
 /// Scrapes at a time; more are answered with 503.
@@ -86,6 +99,7 @@ pub async fn serve(
     listener: TcpListener,
     registry: Arc<Registry>,
     agent: Arc<Agent>,
+    patience: Patience,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
@@ -107,11 +121,11 @@ pub async fn serve(
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
+                .header_read_timeout(patience.head)
                 .keep_alive(false)
                 .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            match tokio::time::timeout(ANSWER_TIMEOUT, connection).await {
+            match tokio::time::timeout(patience.answer, connection).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
                 Err(_) => tracing::debug!("a connection was cut off for its slowness"),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -119,6 +120,22 @@ fn bounds_rise() {
 fn rows_are_found_by_their_identifier() {
     assert!(CATALOG.iter().all(|row| row.metric.row().name == row.name));
     assert!(AGENT.iter().all(|row| row.metric.row().name == row.name));
+}
+
+#[test]
+fn nothing_else_knows_the_crate() {
+    fn check(folder: &Path) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("export") {
+                check(&path);
+            } else if path.is_file() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains("prometheus::"), "{}", path.display());
+            }
+        }
+    }
+    check(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
 }
 
 #[test]

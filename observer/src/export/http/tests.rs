@@ -37,6 +37,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(Patience::default())
+    }
+
+    fn with(patience: Patience) -> Self {
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (recorder, registry) = Recorder::new(&Limits::default());
@@ -46,7 +50,7 @@ impl Server {
             .enable_all()
             .build()
             .unwrap();
-        runtime.spawn(serve(listener, registry, Arc::clone(&agent)));
+        runtime.spawn(serve(listener, registry, Arc::clone(&agent), patience));
         Self {
             address,
             agent,
@@ -161,15 +165,32 @@ fn a_busy_port_is_one_clear_sentence() {
 
 #[test]
 fn a_client_that_never_finishes_its_head_is_cut_off() {
-    let server = Server::start();
+    let server = Server::with(Patience {
+        head: Duration::from_millis(100),
+        ..Patience::default()
+    });
     let mut stream = server.connect();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap();
     let started = Instant::now();
     let mut answer = Vec::new();
     // Closed with or without a status; what matters is that it ends.
     let _ended = stream.read_to_end(&mut answer);
-    assert!(started.elapsed() < HEAD_TIMEOUT + Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(5));
     assert!(server.ask("GET", "/healthz").contains("200 OK"));
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let mut server = Server::with(Patience {
+        answer: Duration::from_millis(200),
+        ..Patience::default()
+    });
+    server.fill();
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    until(|| server.count(|scrapes| scrapes.cut.load(Ordering::Relaxed)) == 1);
 }
 
 #[test]
