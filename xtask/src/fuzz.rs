@@ -88,7 +88,7 @@ fn cargo_fuzz() -> Result<PathBuf> {
 fn seed(fixtures: &Path, corpus: &Path, plain: bool) -> Result<()> {
     let mut command = shell::cargo(["run", "--quiet", "--package", "observer-tests"]);
     command
-        .args(["--bin", "corpus", "--"])
+        .args(["--example", "corpus", "--"])
         .arg(fixtures)
         .arg(corpus);
     if plain {
