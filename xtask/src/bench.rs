@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let agent = build::agent()?;
     shell::step("benches");
     shell::run(
-        shell::cargo(["bench", "--workspace", "--benches"])
+        shell::cargo(["bench", "--workspace", "--bench", "*"])
             .env("OBSERVER_BINARY", agent)
             .arg("--")
             .args(&args.filter),

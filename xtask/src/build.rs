@@ -18,13 +18,26 @@ pub(crate) fn run() -> Result<()> {
 
 /// Builds both sides; where the agent is.
 pub(crate) fn agent() -> Result<PathBuf> {
+    agent_and(&[])
+}
+
+/// The same, with programs of the tests: in one run of cargo, which builds what they share once.
+pub(crate) fn agent_and(programs: &[&str]) -> Result<PathBuf> {
     kernel::build()?;
-    shell::step("building the agent (release)");
-    shell::run(&mut shell::cargo([
-        "build",
-        "--release",
-        "--package",
-        "observer",
-    ]))?;
+    let what = ["the agent"]
+        .iter()
+        .chain(programs)
+        .copied()
+        .collect::<Vec<_>>();
+    shell::step(&format!(
+        "building {} (release); takes minutes the first time",
+        what.join(", ")
+    ));
+    let mut command = shell::cargo(["build", "--release", "--package", "observer"]);
+    if !programs.is_empty() {
+        command.args(["--package", "observer-tests", "--bin", "observer"]);
+        command.args(programs.iter().flat_map(|program| ["--bin", program]));
+    }
+    shell::run(&mut command)?;
     Ok(shell::top().join("target/release/observer"))
 }

@@ -1,6 +1,8 @@
 //! Formatting, lints on both targets, documentation.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
 
 use crate::{kernel, shell};
 
@@ -27,6 +29,19 @@ pub(crate) fn run() -> Result<()> {
         ])
         .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    shell::step("docs/metrics.md");
+    fresh()?;
     shell::step("checked");
     Ok(())
+}
+
+/// The list of metrics is generated from the table in the code.
+fn fresh() -> Result<()> {
+    let generate = ["run", "--quiet", "--package", "observer", "--", "metrics"];
+    let text = shell::output(&mut shell::cargo(generate)).context("`observer metrics` failed")?;
+    let path = shell::top().join("docs/metrics.md");
+    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    bail!("docs/metrics.md is stale: run `cargo run -p observer -- metrics > docs/metrics.md`")
 }

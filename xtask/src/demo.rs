@@ -29,15 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     packages::require(&[Need::Demo])?;
-    let agent = build::agent()?;
-    shell::step("building the shop and its load (release)");
-    shell::run(&mut shell::cargo([
-        "build",
-        "--release",
-        "--package",
-        "observer-tests",
-        "--bins",
-    ]))?;
+    let agent = build::agent_and(&["shop", "demo"])?;
     shell::become_it(
         Command::new(shell::top().join("target/release/demo"))
             .env("OBSERVER_BINARY", agent)

@@ -1,29 +1,29 @@
 //! Arbitrary bytes for the decoders, by cargo-fuzz.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::packages::{self, Need};
 use crate::shell;
 
 const CARGO_FUZZ_VERSION: &str = "0.13.1";
-/// Each target and where its first corpus comes from, below `tests/fixtures`.
-const TARGETS: [(&str, &str); 5] = [
-    ("http1", "http1"),
-    ("postgres", "postgres"),
-    ("redis", "redis"),
-    ("lexer", "postgres"),
-    ("graphql", "http1"),
+/// Each target, the transcripts below `tests/fixtures` that its corpus begins with, and whether it
+/// reads them plain.
+const TARGETS: [(&str, &str, bool); 5] = [
+    ("http1", "http1", false),
+    ("postgres", "postgres", false),
+    ("redis", "redis", false),
+    ("lexer", "postgres", true),
+    ("graphql", "http1", true),
 ];
 
 /// Arguments of `fuzz`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Targets; all of them if none is named
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(TARGETS.map(|(name, _)| name)))]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(TARGETS.map(|(name, ..)| name)))]
     targets: Vec<String>,
     /// How long each target runs
     #[arg(long, default_value_t = 10)]
@@ -33,13 +33,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     packages::require(&[Need::Linker])?;
     let program = cargo_fuzz()?;
-    for (target, fixtures) in TARGETS {
+    for (target, fixtures, plain) in TARGETS {
         if !args.targets.is_empty() && !args.targets.iter().any(|name| name == target) {
             continue;
         }
         shell::step(&format!("fuzzing {target} for {} s", args.seconds));
         let corpus = shell::top().join("target/fuzz-corpus").join(target);
-        seed(&shell::top().join("tests/fixtures").join(fixtures), &corpus)?;
+        seed(
+            &shell::top().join("tests/fixtures").join(fixtures),
+            &corpus,
+            plain,
+        )?;
         shell::run(
             Command::new("rustup")
                 .args(["run", "nightly"])
@@ -80,14 +84,15 @@ fn cargo_fuzz() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Puts the fixtures into the corpus; what the fuzzer found earlier stays there.
-fn seed(fixtures: &Path, corpus: &Path) -> Result<()> {
-    fs::create_dir_all(corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
-    for fixture in fs::read_dir(fixtures).into_iter().flatten() {
-        let fixture = fixture?;
-        if fixture.file_type()?.is_file() {
-            fs::copy(fixture.path(), corpus.join(fixture.file_name()))?;
-        }
+/// Puts the transcripts into the corpus; what the fuzzer found earlier stays there.
+fn seed(fixtures: &Path, corpus: &Path, plain: bool) -> Result<()> {
+    let mut command = shell::cargo(["run", "--quiet", "--package", "observer-tests"]);
+    command
+        .args(["--example", "corpus", "--"])
+        .arg(fixtures)
+        .arg(corpus);
+    if plain {
+        command.arg("--plain");
     }
-    Ok(())
+    shell::run(&mut command)
 }
