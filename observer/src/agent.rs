@@ -11,11 +11,12 @@ use anyhow::Context as _;
 use crate::capture::{Capture, Settings as CaptureSettings, host};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
+use crate::correlate::postgres::Shared;
 use crate::export::Observed;
 use crate::interpret::{Interpreter, Needs, Plan, Rules};
-use crate::correlate::postgres::Shared;
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
+use crate::workloads::Workloads;
 use crate::workloads::cgroup::Cgroups;
 
 mod facts;
@@ -74,7 +75,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     capture
         .disown(&setup.listener)
         .context("cannot mark the agent's own listener")?;
-    let names = Names::new(Cgroups::at(capture.cgroup_mount().to_owned()));
+    let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
+    let names = Names(Workloads::new(Some(cgroups)));
     let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
     let facts = Facts::new(interpreter, setup.recorder);
     let needs = Needs(plan);

@@ -15,7 +15,7 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     run(
         config(),
         parts(|setup| {
-            *ADDRESS.lock().unwrap() = Some(setup.listen);
+            *ADDRESS.lock().unwrap() = Some(setup.listener.local_addr().unwrap());
             ask_then(Signal::SIGTERM);
             Ok(Box::new(Nothing {
                 stop_takes: Duration::ZERO,
@@ -31,7 +31,7 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     run(
         config(),
         parts(|setup| {
-            *ADDRESS.lock().unwrap() = Some(setup.listen);
+            *ADDRESS.lock().unwrap() = Some(setup.listener.local_addr().unwrap());
             ask_then(Signal::SIGINT);
             Ok(Box::new(Nothing {
                 stop_takes: Duration::from_mins(1),

@@ -26,11 +26,18 @@ fn refuses(arguments: &[&str], names: &[&str]) -> Result<()> {
     let output = observer(arguments)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success(), "{arguments:?} succeeded");
-    ensure!(output.stdout.is_empty(), "{arguments:?} printed {:?}", output.stdout);
+    ensure!(
+        output.stdout.is_empty(),
+        "{arguments:?} printed {:?}",
+        output.stdout
+    );
     let lines = said.lines().filter(|line| !line.trim().is_empty()).count();
     ensure!(lines == 1, "{arguments:?} said {lines} lines:\n{said}");
     for name in names {
-        ensure!(said.contains(name), "{arguments:?} does not name {name}: {said}");
+        ensure!(
+            said.contains(name),
+            "{arguments:?} does not name {name}: {said}"
+        );
     }
     Ok(())
 }
@@ -41,7 +48,10 @@ fn bad_input_is_one_clear_sentence() -> Result<()> {
     let unknown = files.path().join("unknown.yaml");
     fs::write(&unknown, "listen: 127.0.0.1:0\nlisen: 127.0.0.1:1\n")?;
     let unknown = unknown.to_string_lossy();
-    refuses(&["run", "--config", &unknown], &[&unknown, "lisen", "listen"])?;
+    refuses(
+        &["run", "--config", &unknown],
+        &[&unknown, "lisen", "listen"],
+    )?;
     let absent = files.path().join("absent.yaml");
     let absent = absent.to_string_lossy();
     refuses(&["run", "--config", &absent], &[&absent])?;
@@ -49,7 +59,10 @@ fn bad_input_is_one_clear_sentence() -> Result<()> {
     let address = busy.local_addr()?.to_string();
     let cgroup = Cgroup::create("idle")?;
     let path = cgroup.path().to_string_lossy().into_owned();
-    refuses(&["run", "--listen", &address, "--cgroup", &path], &[&address])?;
+    refuses(
+        &["run", "--listen", &address, "--cgroup", &path],
+        &[&address],
+    )?;
     refuses(&["run", "--cgroup", "no/such/cgroup"], &["no/such/cgroup"])?;
     Ok(())
 }
@@ -58,7 +71,11 @@ fn bad_input_is_one_clear_sentence() -> Result<()> {
 fn check_says_yes_on_this_machine() -> Result<()> {
     let output = observer(&["check"])?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     ensure!(said.lines().count() >= 4, "{said}");
     Ok(())
 }
@@ -70,7 +87,9 @@ fn what_is_exposed_pleases_promtool() -> Result<()> {
     let agent = Agent::observe(&[&cgroup])?;
     let client: ureq::Agent = ureq::Agent::new_with_defaults();
     for n in 0..20 {
-        client.get(format!("http://{}/v1/shops/{n}", server.address())).call()?;
+        client
+            .get(format!("http://{}/v1/shops/{n}", server.address()))
+            .call()?;
     }
     agent.settled()?;
     let (status, text) = agent.get("/metrics")?;
@@ -91,7 +110,11 @@ fn what_is_exposed_pleases_promtool() -> Result<()> {
 fn ours() -> usize {
     loaded_programs()
         .filter_map(Result::ok)
-        .filter(|program| program.name_as_str().is_some_and(|name| name.starts_with("observer_")))
+        .filter(|program| {
+            program
+                .name_as_str()
+                .is_some_and(|name| name.starts_with("observer_"))
+        })
         .count()
 }
 
@@ -116,12 +139,15 @@ fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Resu
     let files = tempfile::tempdir()?;
     let log = files.path().join("wrk.log");
     let mut wrk = Command::new(need("wrk")?);
-    wrk.args(["-t1", "-c4", "-d5s"]).arg(format!("http://{}/v1/shops", server.address()));
+    wrk.args(["-t1", "-c4", "-d5s"])
+        .arg(format!("http://{}/v1/shops", server.address()));
     let mut load = Process::start(wrk, &log, &Place::within(&clients))?;
     for _ in 0..3 {
         let agent = Agent::observe(&[&web])?;
         agent.eventually(|scrape| {
-            let requests = scrape.select("naytife_http_request_duration_seconds_count").sum();
+            let requests = scrape
+                .select("naytife_http_request_duration_seconds_count")
+                .sum();
             ensure!(requests > 10.0, "{requests} requests");
             Ok(())
         })?;
@@ -132,7 +158,10 @@ fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Resu
     let mut ended = || load.until("end", || None::<()>);
     let said = ended().unwrap_err().to_string();
     ensure!(said.contains("exit status: 0"), "{said}");
-    ensure!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    ensure!(
+        !said.contains("Socket errors") && !said.contains("Non-2xx"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -145,12 +174,17 @@ fn an_agent_without_traffic_has_an_empty_closed_ledger() -> Result<()> {
         ..Options::default()
     })?;
     let scrape = agent.settled()?;
-    scrape.select("observer_bytes_total").with("outcome", "seen").is(0)
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "seen")
+        .is(0)
 }
 
 #[test]
 fn without_root_it_says_so() -> Result<()> {
-    let Some(setpriv) = find("setpriv") else { anyhow::bail!("setpriv is not installed") };
+    let Some(setpriv) = find("setpriv") else {
+        anyhow::bail!("setpriv is not installed")
+    };
     let output = Command::new(setpriv)
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(binary()?)

@@ -30,7 +30,11 @@ impl Scene {
     fn new() -> Result<Self> {
         let (servers, clients) = (Cgroup::create("web")?, Cgroup::create("client")?);
         let server = Nginx::start(&Place::within(&servers))?;
-        Ok(Self { server, servers, clients })
+        Ok(Self {
+            server,
+            servers,
+            clients,
+        })
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
@@ -60,9 +64,18 @@ fn agrees(scrape: &Scrape, log: &[Access]) -> Result<()> {
     let counted = durations.sum() + aborted.sum();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let logged = log.len() as f64;
-    ensure!((counted - logged).abs() < 0.5, "{counted} counted, {logged} logged\n{durations}{aborted}");
-    scrape.select("naytife_http_requests_in_flight").with("service", "web").is(0)?;
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)
+    ensure!(
+        (counted - logged).abs() < 0.5,
+        "{counted} counted, {logged} logged\n{durations}{aborted}"
+    );
+    scrape
+        .select("naytife_http_requests_in_flight")
+        .with("service", "web")
+        .is(0)?;
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)
 }
 
 /// The same where nothing was aborted: each method and status equals.
@@ -70,11 +83,17 @@ fn agrees_exactly(scrape: &Scrape, log: &[Access]) -> Result<()> {
     agrees(scrape, log)?;
     let mut issued: BTreeMap<[String; 2], u64> = BTreeMap::new();
     for access in log {
-        *issued.entry([access.method.clone(), access.status.to_string()]).or_default() += 1;
+        *issued
+            .entry([access.method.clone(), access.status.to_string()])
+            .or_default() += 1;
     }
     let durations = scrape.select(REQUESTS).with("service", "web");
     for ([method, status], count) in &issued {
-        durations.clone().with("method", method).with("status_code", status).is(*count)?;
+        durations
+            .clone()
+            .with("method", method)
+            .with("status_code", status)
+            .is(*count)?;
     }
     scrape.select(ABORTED).with("service", "web").is(0)
 }
@@ -83,7 +102,12 @@ fn agrees_exactly(scrape: &Scrape, log: &[Access]) -> Result<()> {
 fn read_until(stream: &mut TcpStream, needle: &[u8], count: usize) -> Result<()> {
     let mut all = Vec::new();
     let mut buffer = [0; 65536];
-    while all.windows(needle.len()).filter(|window| *window == needle).count() < count {
+    while all
+        .windows(needle.len())
+        .filter(|window| *window == needle)
+        .count()
+        < count
+    {
         let n = stream.read(&mut buffer)?;
         ensure!(n > 0, "the server closed early");
         all.extend_from_slice(buffer.get(..n).unwrap_or_default());
@@ -95,7 +119,10 @@ fn read_until(stream: &mut TcpStream, needle: &[u8], count: usize) -> Result<()>
 fn nginx_under_wrk_is_counted_exactly() -> Result<()> {
     let scene = Scene::new()?;
     let agent = Agent::observe(&[&scene.servers])?;
-    scene.run("wrk", &["-t1", "-c8", "-d2s", &scene.url("/v1/shops/1/products")])?;
+    scene.run(
+        "wrk",
+        &["-t1", "-c8", "-d2s", &scene.url("/v1/shops/1/products")],
+    )?;
     let (scrape, log) = scene.end(&agent)?;
     ensure!(log.len() > 1000, "wrk made {} requests", log.len());
     agrees(&scrape, &log)
@@ -115,11 +142,17 @@ fn curl_in_all_its_ways_is_counted_exactly() -> Result<()> {
     curl(&[&scene.url("/missing")])?;
     curl(&[&scene.url("/files/large")])?;
     curl(&["--http1.0", &scene.url("/files/small")])?;
-    curl(&["-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", &scene.url("/files/small")])?;
+    curl(&[
+        "-H",
+        "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT",
+        &scene.url("/files/small"),
+    ])?;
     curl(&["--range", "0-99", &scene.url("/files/large")])?;
     curl(&["--data", "a=b", &scene.url("/v1/shops")])?;
     // Several on one connection.
-    let many: Vec<String> = (0..10).map(|n| scene.url(&format!("/v1/shops/{n}"))).collect();
+    let many: Vec<String> = (0..10)
+        .map(|n| scene.url(&format!("/v1/shops/{n}")))
+        .collect();
     let mut arguments = vec!["-sS"];
     for url in &many {
         arguments.extend(["-o", "/dev/null", url]);
@@ -150,7 +183,10 @@ fn a_hundred_requests_in_one_write_are_a_hundred() -> Result<()> {
     let (scrape, log) = scene.end(&agent)?;
     ensure!(log.len() == 100);
     agrees_exactly(&scrape, &log)?;
-    scrape.select(REQUESTS).with("endpoint", "/v1/shops/{shop_id}/orders").is(100)
+    scrape
+        .select(REQUESTS)
+        .with("endpoint", "/v1/shops/{shop_id}/orders")
+        .is(100)
 }
 
 #[test]
@@ -199,7 +235,11 @@ fn a_client_that_leaves_makes_an_aborted_request_not_a_duration() -> Result<()> 
     ensure!(log.len() == 4);
     agrees(&scrape, &log)?;
     scrape.select(ABORTED).with("service", "web").is(3)?;
-    scrape.select(ABORTED).with("service", "web").with("reason", "reset").is(3)
+    scrape
+        .select(ABORTED)
+        .with("service", "web")
+        .with("reason", "reset")
+        .is(3)
 }
 
 #[test]
@@ -207,25 +247,36 @@ fn both_ends_observed_count_once_in_each_family() -> Result<()> {
     let scene = Scene::new()?;
     let agent = Agent::observe(&[&scene.servers, &scene.clients])?;
     for _ in 0..10 {
-        scene.run("curl", &["-sS", "-o", "/dev/null", &scene.url("/v1/templates")])?;
+        scene.run(
+            "curl",
+            &["-sS", "-o", "/dev/null", &scene.url("/v1/templates")],
+        )?;
     }
     let (scrape, log) = scene.end(&agent)?;
     agrees_exactly(&scrape, &log)?;
     scrape.select(REQUESTS).is(10)?;
-    scrape.select(CLIENT).with("service", "client").with("status_code", "200").is(10)?;
+    scrape
+        .select(CLIENT)
+        .with("service", "client")
+        .with("status_code", "200")
+        .is(10)?;
     scrape.select(CLIENT).is(10)
 }
 
 /// Sends a fixed set of requests to a server that answers like the platform.
 fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
-    let client: ureq::Agent =
-        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let client: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
     let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
     for n in 0..40 {
         let path = ["/", "/v1/shops/3/orders", "/missing", "/health"][n % 4];
         let mut response = client.get(format!("http://{address}{path}")).call()?;
         response.body_mut().read_to_string()?;
-        *statuses.entry(response.status().as_u16().to_string()).or_default() += 1;
+        *statuses
+            .entry(response.status().as_u16().to_string())
+            .or_default() += 1;
     }
     drop(client);
     let scrape = agent.settled()?;
@@ -239,7 +290,9 @@ fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
 #[test]
 fn a_go_server_is_counted_exactly() -> Result<()> {
     let cgroup = Cgroup::create("go")?;
-    let Some(server) = App::go(&Place::within(&cgroup))? else { return Ok(()) };
+    let Some(server) = App::go(&Place::within(&cgroup))? else {
+        return Ok(());
+    };
     let agent = Agent::observe(&[&cgroup])?;
     exercise(server.address(), "go", &agent)
 }
@@ -247,7 +300,9 @@ fn a_go_server_is_counted_exactly() -> Result<()> {
 #[test]
 fn a_node_server_is_counted_exactly() -> Result<()> {
     let cgroup = Cgroup::create("node")?;
-    let Some(server) = App::node(&Place::within(&cgroup))? else { return Ok(()) };
+    let Some(server) = App::node(&Place::within(&cgroup))? else {
+        return Ok(());
+    };
     let agent = Agent::observe(&[&cgroup])?;
     exercise(server.address(), "node", &agent)
 }

@@ -30,8 +30,18 @@ impl Scene {
         let (clients, servers) = (Cgroup::create("client")?, Cgroup::create("database")?);
         let server = Postgres::start(Place::within(&servers))?;
         server.create("shop")?;
-        let mut scene =
-            Self { server, clients, servers, before: (0, Statistics { commits: 0, rollbacks: 0 }) };
+        let mut scene = Self {
+            server,
+            clients,
+            servers,
+            before: (
+                0,
+                Statistics {
+                    commits: 0,
+                    rollbacks: 0,
+                },
+            ),
+        };
         scene.begin()?;
         Ok(scene)
     }
@@ -74,24 +84,34 @@ impl Scene {
     fn psql(&self, script: &str) -> Result<()> {
         let mut command: Command = self.server.command("psql", "shop")?;
         command.args(["--no-psqlrc", "--quiet", "--file", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Place::within(&self.clients).apply(&mut command)?;
         let mut child = command.spawn()?;
-        child.stdin.take().context("psql has no input")?.write_all(script.as_bytes())?;
+        child
+            .stdin
+            .take()
+            .context("psql has no input")?
+            .write_all(script.as_bytes())?;
         child.wait()?;
         Ok(())
     }
 }
 
 fn executions<'a>(scrape: &'a Scrape, service: &str) -> observer_tests::scrape::Selection<'a> {
-    scrape.select(EXECUTIONS).with("service", service).with("database", "shop")
+    scrape
+        .select(EXECUTIONS)
+        .with("service", service)
+        .with("database", "shop")
 }
 
-fn transactions<'a>(
-    scrape: &'a Scrape,
-    outcome: &str,
-) -> observer_tests::scrape::Selection<'a> {
-    scrape.select(TRANSACTIONS).with("service", "client").with("outcome", outcome)
+fn transactions<'a>(scrape: &'a Scrape, outcome: &str) -> observer_tests::scrape::Selection<'a> {
+    scrape
+        .select(TRANSACTIONS)
+        .with("service", "client")
+        .with("outcome", outcome)
 }
 
 fn count(n: impl TryInto<u64>) -> u64 {
@@ -113,13 +133,24 @@ fn pgbench(mode: &str) -> Result<()> {
     let agent = Agent::observe(&[&scene.clients])?;
     scene.run(
         "pgbench",
-        &["-n", "-M", mode, "--client=4", "--jobs=2", "--transactions=150"],
+        &[
+            "-n",
+            "-M",
+            mode,
+            "--client=4",
+            "--jobs=2",
+            "--transactions=150",
+        ],
     )?;
     let statistics = scene.statistics()?;
     let log = scene.log()?;
     let scrape = agent.settled()?;
     executions(&scrape, "client").is(count(log.executions()))?;
-    ensure!(log.executions() > 4 * 150 * 7, "the log is short: {}", log.executions());
+    ensure!(
+        log.executions() > 4 * 150 * 7,
+        "the log is short: {}",
+        log.executions()
+    );
     // The statistics also count one commit per connection's start-up and, where the clients
     // prepare, one per Sync after which nothing had been executed.
     let prepares = if mode == "prepared" { 4 } else { 0 };
@@ -128,7 +159,10 @@ fn pgbench(mode: &str) -> Result<()> {
     let ended = scrape.select(TRANSACTIONS).with("service", "client").sum();
     transactions(&scrape, "rollback").is(0)?;
     ensure!(ended > 600.0, "{ended}");
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)?;
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)?;
     Ok(())
 }
 
@@ -155,9 +189,18 @@ fn pgbench_initialisation_with_its_copy_is_counted_exactly() -> Result<()> {
     let log = scene.log()?;
     let scrape = agent.settled()?;
     executions(&scrape, "client").is(count(log.executions()))?;
-    executions(&scrape, "client").with("operation", "COPY").is(1)?;
-    scrape.select(ROWS).with("service", "client").with("operation", "COPY").is(200_000)?;
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)
+    executions(&scrape, "client")
+        .with("operation", "COPY")
+        .is(1)?;
+    scrape
+        .select(ROWS)
+        .with("service", "client")
+        .with("operation", "COPY")
+        .is(200_000)?;
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)
 }
 
 #[test]
@@ -190,13 +233,21 @@ fn psql_with_errors_is_counted_by_sqlstate() -> Result<()> {
             .is(count(log.errors(sqlstate)))?;
     }
     executions(&scrape, "client").is(count(log.executions()))?;
-    let rolled_back = transactions(&scrape, "rollback").sum() + transactions(&scrape, "failed").sum();
+    let rolled_back =
+        transactions(&scrape, "rollback").sum() + transactions(&scrape, "failed").sum();
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let expected = statistics.rollbacks as f64;
-    ensure!((rolled_back - expected).abs() < 0.5, "{rolled_back} rolled back, not {expected}");
+    ensure!(
+        (rolled_back - expected).abs() < 0.5,
+        "{rolled_back} rolled back, not {expected}"
+    );
     transactions(&scrape, "rollback").is(1)?;
     transactions(&scrape, "commit").is(count(statistics.commits - 1))?;
-    scrape.select(ROWS).with("service", "client").with("operation", "UPDATE").is(10)?;
+    scrape
+        .select(ROWS)
+        .with("service", "client")
+        .with("operation", "UPDATE")
+        .is(10)?;
     Ok(())
 }
 
@@ -215,8 +266,14 @@ fn rows_and_statements_over_a_mebibyte_are_one_execution_each() -> Result<()> {
     ensure!(log.executions() == 4);
     let scrape = agent.settled()?;
     executions(&scrape, "client").is(4)?;
-    scrape.select(ROWS).with("service", "client").is(1 + 1 + 30 + 1)?;
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)
+    scrape
+        .select(ROWS)
+        .with("service", "client")
+        .is(1 + 1 + 30 + 1)?;
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)
 }
 
 #[test]
@@ -248,12 +305,18 @@ fn both_ends_observed_count_each_execution_once_at_the_client() -> Result<()> {
     scene.run("pgbench", &["--initialize", "--quiet", "--scale=1"])?;
     scene.begin()?;
     let agent = Agent::observe(&[&scene.clients, &scene.servers])?;
-    scene.run("pgbench", &["-n", "-M", "prepared", "--client=2", "--transactions=50"])?;
+    scene.run(
+        "pgbench",
+        &["-n", "-M", "prepared", "--client=2", "--transactions=50"],
+    )?;
     let log = scene.log()?;
     let scrape = agent.settled()?;
     executions(&scrape, "client").is(count(log.executions()))?;
     executions(&scrape, "database").is(0)?;
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)
 }
 
 #[test]
@@ -262,7 +325,10 @@ fn where_only_the_server_is_observed_it_answers_under_its_own_name() -> Result<(
     scene.run("pgbench", &["--initialize", "--quiet", "--scale=1"])?;
     scene.begin()?;
     let agent = Agent::observe(&[&scene.servers])?;
-    scene.run("pgbench", &["-n", "-M", "extended", "--client=2", "--transactions=50"])?;
+    scene.run(
+        "pgbench",
+        &["-n", "-M", "extended", "--client=2", "--transactions=50"],
+    )?;
     let log = scene.log()?;
     let scrape = agent.settled()?;
     executions(&scrape, "database").is(count(log.executions()))
@@ -273,7 +339,9 @@ fn connections_to_the_database_are_counted_while_they_are_there() -> Result<()> 
     let scene = Scene::new()?;
     let agent = Agent::observe(&[&scene.clients])?;
     let mut clients = scene.clients.host(|| {
-        (0..3).map(|_| scene.server.client("shop")).collect::<Result<Vec<_>>>()
+        (0..3)
+            .map(|_| scene.server.client("shop"))
+            .collect::<Result<Vec<_>>>()
     })?;
     for client in &mut clients {
         client.batch_execute("SELECT 1")?;

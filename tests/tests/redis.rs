@@ -22,13 +22,23 @@ impl Scene {
     fn new() -> Result<Self> {
         let (clients, servers) = (Cgroup::create("client")?, Cgroup::create("cache")?);
         let server = Redis::start(&Place::within(&servers))?;
-        Ok(Self { server, clients, servers })
+        Ok(Self {
+            server,
+            clients,
+            servers,
+        })
     }
 
     fn benchmark(&self, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(need("redis-benchmark")?);
         command
-            .args(["-h", "127.0.0.1", "-p", &self.server.address().port().to_string(), "-q"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.server.address().port().to_string(),
+                "-q",
+            ])
             .args(arguments);
         Place::within(&self.clients).apply(&mut command)?;
         finish(&mut command).map(drop)
@@ -36,7 +46,8 @@ impl Scene {
 
     /// A connection whose socket is the clients'.
     fn connect(&self) -> Result<redis::Connection> {
-        self.clients.host(|| Ok(client(self.server.address())?.get_connection()?))
+        self.clients
+            .host(|| Ok(client(self.server.address())?.get_connection()?))
     }
 
     /// What the server counted since `before`: calls and rejected calls by command.
@@ -53,7 +64,10 @@ impl Scene {
 
     fn counts(&self) -> Result<BTreeMap<String, u64>> {
         let usage = self.server.usage()?;
-        Ok(usage.into_iter().map(|(name, u)| (name, u.calls + u.rejected)).collect())
+        Ok(usage
+            .into_iter()
+            .map(|(name, u)| (name, u.calls + u.rejected))
+            .collect())
     }
 }
 
@@ -66,7 +80,10 @@ fn counted(agent: &Agent, issued: &BTreeMap<String, u64>) -> Result<()> {
         all.clone().with("command", command).is(*count)?;
     }
     all.is(issued.values().sum())?;
-    scrape.select("observer_bytes_total").with("outcome", "lost").is(0)
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "lost")
+        .is(0)
 }
 
 fn benchmark(pipeline: &str) -> Result<()> {
@@ -74,8 +91,16 @@ fn benchmark(pipeline: &str) -> Result<()> {
     let before = scene.counts()?;
     let agent = Agent::observe(&[&scene.clients])?;
     scene.benchmark(&[
-        "-P", pipeline, "-n", "4000", "-c", "10", "-r", "100",
-        "-t", "ping,set,get,incr,lpush,rpop,sadd,hset,spop,zadd,lrange_100,mset",
+        "-P",
+        pipeline,
+        "-n",
+        "4000",
+        "-c",
+        "10",
+        "-r",
+        "100",
+        "-t",
+        "ping,set,get,incr,lpush,rpop,sadd,hset,spop,zadd,lrange_100,mset",
     ])?;
     counted(&agent, &scene.since(&before)?)
 }
@@ -99,13 +124,18 @@ fn lookups_are_counted_by_key_and_a_nil_is_a_miss() -> Result<()> {
     let lookups = scene.server.lookups()?;
     let keys: Vec<String> = (0..100).map(|n| format!("product:{n}")).collect();
     for key in keys.iter().step_by(2) {
-        let () = redis::cmd("SET").arg(key).arg("page").query(&mut connection)?;
+        let () = redis::cmd("SET")
+            .arg(key)
+            .arg("page")
+            .query(&mut connection)?;
     }
     let pages: Vec<Option<String>> = redis::cmd("MGET").arg(&keys).query(&mut connection)?;
     ensure!(pages.iter().flatten().count() == 50);
     let () = redis::cmd("GET").arg("product:0").query(&mut connection)?;
     let _: Option<String> = redis::cmd("GET").arg("absent").query(&mut connection)?;
-    let _: Option<String> = redis::cmd("GETDEL").arg("product:2").query(&mut connection)?;
+    let _: Option<String> = redis::cmd("GETDEL")
+        .arg("product:2")
+        .query(&mut connection)?;
     let now = scene.server.lookups()?;
     let (hits, misses) = (now.0 - lookups.0, now.1 - lookups.1);
     ensure!((hits, misses) == (52, 51), "{hits} {misses}");
@@ -124,18 +154,33 @@ fn a_transaction_counts_its_queued_commands_and_the_lookups_of_exec() -> Result<
     for _ in 0..20 {
         let _: redis::Value = redis::pipe()
             .atomic()
-            .cmd("SET").arg("a").arg("1")
-            .cmd("GET").arg("a")
-            .cmd("GET").arg("absent")
-            .cmd("INCR").arg("a")
+            .cmd("SET")
+            .arg("a")
+            .arg("1")
+            .cmd("GET")
+            .arg("a")
+            .cmd("GET")
+            .arg("absent")
+            .cmd("INCR")
+            .arg("a")
             .query(&mut connection)?;
     }
-    let wrong = redis::cmd("LPUSH").arg("a").arg("x").query::<i64>(&mut connection);
+    let wrong = redis::cmd("LPUSH")
+        .arg("a")
+        .arg("x")
+        .query::<i64>(&mut connection);
     ensure!(wrong.is_err());
     counted(&agent, &scene.since(&before)?)?;
     let scrape = agent.settled()?;
-    scrape.select(COMMANDS).with("outcome", "queued").is(20 * 4)?;
-    scrape.select(COMMANDS).with("command", "lpush").with("outcome", "WRONGTYPE").is(1)?;
+    scrape
+        .select(COMMANDS)
+        .with("outcome", "queued")
+        .is(20 * 4)?;
+    scrape
+        .select(COMMANDS)
+        .with("command", "lpush")
+        .with("outcome", "WRONGTYPE")
+        .is(1)?;
     scrape.select(LOOKUPS).with("result", "hit").is(20)?;
     scrape.select(LOOKUPS).with("result", "miss").is(20)
 }
@@ -149,7 +194,10 @@ fn values_of_a_mebibyte_are_skipped_by_their_length() -> Result<()> {
     let value = vec![b'v'; 1 << 20];
     for number in 0..10 {
         let key = format!("big:{number}");
-        let () = redis::cmd("SET").arg(&key).arg(&value).query(&mut connection)?;
+        let () = redis::cmd("SET")
+            .arg(&key)
+            .arg(&value)
+            .query(&mut connection)?;
         let back: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection)?;
         ensure!(back.len() == value.len());
     }
@@ -173,7 +221,12 @@ fn where_only_the_server_is_observed_it_answers_under_its_own_name() -> Result<(
     let agent = Agent::observe(&[&scene.servers])?;
     scene.benchmark(&["-n", "1000", "-c", "5", "-P", "8", "-t", "set,get"])?;
     let scrape = agent.settled()?;
-    let of = |command| scrape.select(COMMANDS).with("service", "cache").with("command", command);
+    let of = |command| {
+        scrape
+            .select(COMMANDS)
+            .with("service", "cache")
+            .with("command", command)
+    };
     of("set").is(1000)?;
     of("get").is(1000)
 }

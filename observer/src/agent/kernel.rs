@@ -8,8 +8,8 @@ use observer_ebpf::{Counter, Verdict};
 
 use crate::capture::record::Record;
 use crate::capture::{Capture, Counters, RingReader, Verdicts};
-use crate::export::agent::{Probe, Ring as RingLevel, Statistics};
 use crate::export::Observed;
+use crate::export::agent::{Probe, Ring as RingLevel, Statistics};
 use crate::ledger::Ledger;
 use crate::pipeline::{Books, Polled, Source, VerdictSink};
 use crate::reassemble::ConnectionKey;
@@ -78,30 +78,45 @@ impl Seen {
             books,
             failed,
             probes: probes.collect(),
-            maps: maps.iter().map(|map| (map.map.to_owned(), map.bytes)).collect(),
+            maps: maps
+                .iter()
+                .map(|map| (map.map.to_owned(), map.bytes))
+                .collect(),
             ring_bytes: capture.ring_bytes(),
         }
     }
 
     fn sum(&self, number: impl Fn(&crate::pipeline::Statistics) -> u64) -> u64 {
-        self.books.iter().map(|books| number(&books.statistics)).sum()
+        self.books
+            .iter()
+            .map(|books| number(&books.statistics))
+            .sum()
     }
 }
 
 impl Observed for Seen {
     fn ready(&self) -> Result<(), String> {
-        match self.probes.iter().find(|probe| probe.required && probe.missing.is_some()) {
+        match self
+            .probes
+            .iter()
+            .find(|probe| probe.required && probe.missing.is_some())
+        {
             Some(probe) => Err(format!("{} is not attached", probe.name)),
             None => Ok(()),
         }
     }
 
     fn ledgers(&self) -> Vec<Arc<Ledger>> {
-        self.books.iter().map(|books| Arc::clone(&books.ledger)).collect()
+        self.books
+            .iter()
+            .map(|books| Arc::clone(&books.ledger))
+            .collect()
     }
 
     fn kernel_counter(&self, counter: Counter) -> u64 {
-        self.counters.read().map_or(0, |snapshot| snapshot.get(counter))
+        self.counters
+            .read()
+            .map_or(0, |snapshot| snapshot.get(counter))
     }
 
     fn statistics(&self) -> Statistics {
@@ -109,8 +124,16 @@ impl Observed for Seen {
             used: books.statistics.fill.get(),
             size: self.ring_bytes,
         });
-        #[expect(clippy::cast_precision_loss, reason = "a lag beyond 104 days may round")]
-        let lag = self.books.iter().map(|books| books.statistics.lag.get()).max().unwrap_or(0) as f64;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a lag beyond 104 days may round"
+        )]
+        let lag = self
+            .books
+            .iter()
+            .map(|books| books.statistics.lag.get())
+            .max()
+            .unwrap_or(0) as f64;
         Statistics {
             probes: self.probes.clone(),
             records: vec![
@@ -118,10 +141,26 @@ impl Observed for Seen {
                 ("interpret", self.sum(|s| s.exchanges.get())),
             ],
             errors: vec![
-                ("capture", "malformed_record", self.sum(|s| s.malformed.get())),
-                ("capture", "verdict_refused", self.failed.load(Ordering::Relaxed)),
-                ("reassemble", "connection_evicted", self.sum(|s| s.evicted.get())),
-                ("reassemble", "early_dropped", self.sum(|s| s.early_dropped.get())),
+                (
+                    "capture",
+                    "malformed_record",
+                    self.sum(|s| s.malformed.get()),
+                ),
+                (
+                    "capture",
+                    "verdict_refused",
+                    self.failed.load(Ordering::Relaxed),
+                ),
+                (
+                    "reassemble",
+                    "connection_evicted",
+                    self.sum(|s| s.evicted.get()),
+                ),
+                (
+                    "reassemble",
+                    "early_dropped",
+                    self.sum(|s| s.early_dropped.get()),
+                ),
             ],
             rings: rings.collect(),
             maps: self.maps.clone(),

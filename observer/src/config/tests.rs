@@ -29,9 +29,9 @@ fn what_is_shown_gives_the_same_configuration() {
     let mut config = Config {
         cgroups: vec!["a b".into(), "kubepods.slice".into(), "yes".into()],
         rules: Some("/etc/observer/rules.yaml".into()),
-        interpret: crate::interpret::Settings {
+        interpret: interpret::Settings {
             trust_path_ids: true,
-            ..crate::interpret::Settings::default()
+            ..interpret::Settings::default()
         },
         ..Config::default()
     };
@@ -167,10 +167,7 @@ fn every_setting_can_come_from_the_environment() {
         [PathBuf::from("a"), "/sys/fs/cgroup/b".into()]
     );
     assert_eq!(config.capture.budgets.http1, 4096);
-    assert_eq!(
-        config.capture.poll_max,
-        std::time::Duration::from_millis(5)
-    );
+    assert_eq!(config.capture.poll_max, std::time::Duration::from_millis(5));
     assert_eq!(
         config.limits.metrics,
         [("a".to_owned(), 1), ("b".to_owned(), 2)].into()

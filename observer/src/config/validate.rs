@@ -18,7 +18,11 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         1..=4_000_000,
     )?;
     within("reassembly.held_bytes", reassembly.held_bytes, 0..=1 << 30)?;
-    within("reassembly.held_segments", reassembly.held_segments, 0..=65_536)?;
+    within(
+        "reassembly.held_segments",
+        reassembly.held_segments,
+        0..=65_536,
+    )?;
     within(
         "interpret.label_values",
         config.interpret.label_values,

@@ -103,11 +103,9 @@ impl Decoder for Http1 {
         }
     }
 
-    fn held(&self, side: Side) -> u64 {
-        match side {
-            Side::Client => self.client.held().len() as u64,
-            Side::Server => self.server.held().len() as u64,
-        }
+    fn held(&self) -> u64 {
+        let heads = (self.client.held().len() + self.server.held().len()) as u64;
+        heads + self.owed.map_or(0, |(_, bytes)| bytes)
     }
 
     fn finish(&mut self, side: Side, _: Timestamp, out: &mut dyn FnMut(Message<'_>)) {

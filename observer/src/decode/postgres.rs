@@ -72,11 +72,8 @@ impl Decoder for Postgres {
         Fed { lost: given_up.0 }
     }
 
-    fn held(&self, side: Side) -> u64 {
-        match side {
-            Side::Client => self.client.held.len() as u64,
-            Side::Server => self.server.held.len() as u64,
-        }
+    fn held(&self) -> u64 {
+        (self.client.held.len() + self.server.held.len()) as u64
     }
 
     fn finish(&mut self, _: Side, _: Timestamp, _: Out<'_>) {}

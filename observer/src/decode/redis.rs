@@ -445,11 +445,8 @@ impl Decoder for Redis {
     }
 
     /// No message of the protocol ends with the stream.
-    fn held(&self, side: Side) -> u64 {
-        match side {
-            Side::Client => self.requests.held() as u64,
-            Side::Server => self.replies.held() as u64,
-        }
+    fn held(&self) -> u64 {
+        (self.requests.held() + self.replies.held()) as u64
     }
 
     fn finish(&mut self, _: Side, _: Timestamp, _: &mut dyn FnMut(Message)) {}
