@@ -5,6 +5,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 
@@ -78,12 +79,13 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
     let names = Names(Workloads::new(Some(cgroups)));
     let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
-    let facts = Facts::new(interpreter, setup.recorder);
+    let interpreted = Arc::new(AtomicU64::new(0));
+    let facts = Facts::new(interpreter, setup.recorder, Arc::clone(&interpreted));
     let needs = Needs(plan);
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
     let known = Known::new(Arc::new(needs), statements);
     let verdicts = capture.verdicts();
-    let failed = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let failed = Arc::new(AtomicU64::new(0));
     let lanes = capture
         .rings()
         .into_iter()
@@ -103,7 +105,12 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     for cgroup in selected {
         capture.attach(cgroup)?;
     }
-    let seen = Arc::new(Seen::new(&capture, pipeline.books().to_vec(), failed));
+    let seen = Arc::new(Seen::new(
+        &capture,
+        pipeline.books().to_vec(),
+        failed,
+        interpreted,
+    ));
     Ok(Box::new(Live {
         capture,
         pipeline,

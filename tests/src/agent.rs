@@ -145,12 +145,15 @@ impl Agent {
         }
     }
 
-    /// Waits until all that was seen is settled.
+    /// Waits until all that was seen is settled and in the series.
     ///
     /// # Errors
-    /// When the ledger stays open, with the ledger.
+    /// When the ledger stays open or a stage behind, with the figures.
     pub fn settled(&self) -> Result<Scrape> {
-        self.eventually(Scrape::ledger_closes)
+        self.eventually(|scrape| {
+            scrape.ledger_closes()?;
+            scrape.stages_agree()
+        })
     }
 
     /// Stops it with SIGTERM: its exit status, and how long it took.

@@ -56,6 +56,21 @@ impl Scrape {
         self.samples.len()
     }
 
+    /// Whether every stage has taken what the one before it handed on.
+    ///
+    /// # Errors
+    /// When one is behind, with what each took.
+    pub fn stages_agree(&self) -> Result<()> {
+        let records = self.select("observer_records_total");
+        let of = |stage| records.clone().with("stage", stage).sum();
+        for (before, after) in [("kernel", "reassemble"), ("correlate", "interpret")] {
+            if (of(before) - of(after)).abs() > 0.5 {
+                bail!("{after} is behind {before}:\n{records}");
+            }
+        }
+        Ok(())
+    }
+
     /// Whether `seen = decoded + skipped + lost + pending`, and nothing is pending.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! The last two stages on one thread: exchanges become facts, facts become series.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::correlate::Exchange;
 use crate::export::Recorder;
 use crate::interpret::Interpreter;
@@ -17,15 +20,24 @@ pub(super) struct Facts {
     /// Facts of one exchange; the interpreter's symbols are needed to record them.
     facts: Vec<crate::export::Fact>,
     ticked: Timestamp,
+    exchanges: u64,
+    interpreted: Arc<AtomicU64>,
 }
 
 impl Facts {
-    pub(super) fn new(interpreter: Interpreter, recorder: Recorder) -> Self {
+    /// `interpreted` is to hold how many exchanges are in the series.
+    pub(super) fn new(
+        interpreter: Interpreter,
+        recorder: Recorder,
+        interpreted: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             interpreter,
             recorder,
             facts: Vec::new(),
             ticked: Timestamp::default(),
+            exchanges: 0,
+            interpreted,
         }
     }
 
@@ -43,6 +55,7 @@ impl pipeline::Interpreter for Facts {
         self.interpreter
             .exchange(&exchange, &mut |fact| facts.push(fact));
         self.record();
+        self.exchanges += 1;
     }
 
     fn time(&mut self, watermark: Timestamp) {
@@ -50,6 +63,7 @@ impl pipeline::Interpreter for Facts {
         self.interpreter
             .settle(watermark, &mut |fact| facts.push(fact));
         self.record();
+        self.interpreted.store(self.exchanges, Ordering::Release);
         if watermark.0.saturating_sub(self.ticked.0) >= TICK {
             self.ticked = watermark;
             self.recorder.tick(watermark, self.interpreter.symbols());

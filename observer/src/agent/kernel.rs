@@ -60,13 +60,19 @@ pub(super) struct Seen {
     counters: Counters,
     books: Vec<Books>,
     failed: Arc<AtomicU64>,
+    interpreted: Arc<AtomicU64>,
     probes: Vec<Probe>,
     maps: Vec<(String, u64)>,
     ring_bytes: u64,
 }
 
 impl Seen {
-    pub(super) fn new(capture: &Capture, books: Vec<Books>, failed: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        capture: &Capture,
+        books: Vec<Books>,
+        failed: Arc<AtomicU64>,
+        interpreted: Arc<AtomicU64>,
+    ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
             name: status.probe.program,
             required: status.probe.required,
@@ -77,6 +83,7 @@ impl Seen {
             counters: capture.counters(),
             books,
             failed,
+            interpreted,
             probes: probes.collect(),
             maps: maps
                 .iter()
@@ -138,7 +145,8 @@ impl Observed for Seen {
             probes: self.probes.clone(),
             records: vec![
                 ("reassemble", self.sum(|s| s.records.get())),
-                ("interpret", self.sum(|s| s.exchanges.get())),
+                ("correlate", self.sum(|s| s.exchanges.get())),
+                ("interpret", self.interpreted.load(Ordering::Acquire)),
             ],
             errors: vec![
                 (

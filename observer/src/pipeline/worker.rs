@@ -156,13 +156,14 @@ pub(super) fn run(
                 gone = queue.send(worker.batch(None)).is_err();
             }
         });
-        worker.polled(polled, clock::now());
         let silent = before.0.saturating_sub(sent.0) >= SILENCE;
         if !worker.out.is_empty() || silent {
             sent = before;
             let drained = (polled.records == 0).then_some(before);
             gone |= queue.send(worker.batch(drained)).is_err();
         }
+        // Last, so that a record counts as read only once its exchanges count as handed on.
+        worker.polled(polled, clock::now());
         if polled.records == 0 {
             if source.is_finished() || deadline.is_some() {
                 break;
