@@ -53,7 +53,10 @@ mod floor {
     #[inline(always)]
     fn put(ctx: &SkBuffContext) {
         let (size, copy) = unsafe {
-            ((&raw const SIZE).read_volatile(), (&raw const COPY).read_volatile())
+            (
+                (&raw const SIZE).read_volatile(),
+                (&raw const COPY).read_volatile(),
+            )
         };
         let length = ctx.len();
         if length < BARE + copy {
