@@ -63,18 +63,17 @@ const TCP: u32 = 6;
 /// `SOCK_STREAM`: the kernel answers strays from a raw socket that also says TCP.
 const SOCK_STREAM: u32 = 1;
 
-/// The TCP socket a packet belongs to, or null.
+/// The socket a packet belongs to, or null.
 #[inline(always)]
 fn socket(skb: *mut __sk_buff) -> *mut bpf_sock {
-    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
-    if sk.is_null() {
-        return sk;
-    }
+    unsafe { (*skb).__bindgen_anon_2.sk }
+}
+
+/// Whether a socket without state yet is a TCP connection's.
+#[inline(always)]
+fn is_stream(sk: *mut bpf_sock) -> bool {
     let sk = unsafe { bpf_sk_fullsock(sk) };
-    if sk.is_null() || unsafe { (*sk).protocol } != TCP || unsafe { (*sk).type_ } != SOCK_STREAM {
-        return ptr::null_mut();
-    }
-    sk
+    !sk.is_null() && unsafe { (*sk).protocol == TCP && (*sk).type_ == SOCK_STREAM }
 }
 
 /// `include/net/tcp_states.h`, part of the user-space interface.

@@ -57,6 +57,17 @@ pub struct Part {
 }
 
 impl Received {
+    /// Counts the stretch from `start` to `end` where it is simply what comes next; false, and
+    /// nothing is changed, where it is not, and [`Self::claim`] has to look closer.
+    #[inline(always)]
+    pub fn advance(&mut self, start: u64, end: u64, accepted: u64) -> bool {
+        let simple = start == self.next && accepted <= start && self.open == 0;
+        if simple {
+            self.next = end;
+        }
+        simple
+    }
+
     /// Counts the stretch from `start` to `end`, and tells what of it is new. `accepted` is the
     /// position up to which TCP has taken everything; both lie less than 1 GiB from `next`.
     ///
@@ -207,6 +218,25 @@ mod tests {
             ((100, 150, 150), (0, 0, 0)),
             ((120, 200, 150), (150, 50, 0)),
         ]);
+    }
+
+    #[test]
+    fn only_what_comes_next_advances() {
+        let mut received = Received::default();
+        for (stretch, advances) in [
+            ((0, 10, 0), true),
+            ((10, 20, 0), true),
+            ((10, 20, 0), false),
+            ((30, 40, 20), false),
+        ] {
+            assert_eq!(received.advance(stretch.0, stretch.1, stretch.2), advances);
+        }
+        assert_eq!(received.claim(30, 40, 20).length, 10);
+        // A gap is open: what comes next has to be compared with it.
+        assert!(!received.advance(40, 50, 20));
+        assert_eq!(received.claim(20, 30, 20).length, 10);
+        assert_eq!(received.claim(40, 50, 40).length, 10);
+        assert!(received.advance(50, 60, 50));
     }
 
     #[test]

@@ -12,17 +12,20 @@ use super::state::State;
 const LOOK: u32 = 16;
 
 /// Looks at the first bytes of a turn, while there is something to learn from them.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn classify(skb: *mut __sk_buff, state: *mut State, offset: u32, length: u32) {
-    let state = unsafe { &mut *state };
     // After a granted SSLRequest the same connection goes on in TLS.
+    let protocol = unsafe { (*state).protocol };
+    let open = protocol == Protocol::Undecided as u8 || protocol == Protocol::Postgres as u8;
+    if open && u32::from(unsafe { (*state).attempts }) < setting!(attempts) {
+        look(skb, state, offset, length);
+    }
+}
+
+#[inline(never)]
+fn look(skb: *mut __sk_buff, state: *mut State, offset: u32, length: u32) {
+    let state = unsafe { &mut *state };
     let switching = state.protocol == Protocol::Postgres as u8;
-    if !switching && state.protocol != Protocol::Undecided as u8 {
-        return;
-    }
-    if u32::from(state.attempts) >= setting!(attempts) {
-        return;
-    }
     let mut words = [0_u64; 2];
     let length = length.min(LOOK);
     let length = (length.wrapping_sub(1) & (LOOK - 1)) + 1;

@@ -2,7 +2,9 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_tcp_sock};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_cgroup_id};
-use observer_ebpf::{Counter, Flags, Header, Kind, Protocol, Reason, TAIL_MAX, VERDICT_SLOTS};
+use observer_ebpf::{
+    Counter, Direction, Flags, Header, Kind, Protocol, Reason, TAIL_MAX, VERDICT_SLOTS,
+};
 
 use super::classify::classify;
 use super::count::count;
@@ -30,7 +32,7 @@ pub(super) struct Passing {
 }
 
 /// Counts the bytes, and sends a record of them unless the connection is not to be looked at.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn deliver(
     skb: *mut __sk_buff,
     sk: *mut bpf_sock,
@@ -60,8 +62,12 @@ pub(super) fn deliver(
         }
         flags |= Flags::TURN;
         classify(skb, state, offset, length);
-        if unsafe { (*state).process } == 0 {
-            note_process(state, u32::from(direction), unsafe { (*tcp).packets_out });
+        // Only with nothing in flight: what acknowledgements release leaves under whoever runs.
+        if direction == Direction::Sent as u8
+            && unsafe { (*state).process } == 0
+            && unsafe { (*tcp).packets_out } == 0
+        {
+            note_process(state);
         }
     }
     let protocol = unsafe { (*state).protocol };

@@ -1,7 +1,7 @@
 //! What leaves a selected socket.
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_tcp_sock};
+use aya_ebpf::helpers::generated::bpf_tcp_sock;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use observer_ebpf::{Counter, Direction, Flags, Opener, Reason};
@@ -9,8 +9,8 @@ use observer_ebpf::{Counter, Direction, Flags, Opener, Reason};
 use super::count::count;
 use super::deliver::{Passing, deliver};
 use super::packet::{self, FIN, RST, SYN, beyond};
-use super::state::{self, create, find};
-use super::{life, socket, tcp_state};
+use super::state::{self, find, join};
+use super::{is_stream, life, socket, tcp_state};
 
 /// Always 1: the packet goes on.
 #[cgroup_skb(egress)]
@@ -29,12 +29,18 @@ fn egress(skb: *mut __sk_buff) {
         return;
     }
     let tcp_state = unsafe { (*sk).state };
-    let tcp = unsafe { bpf_tcp_sock(sk) };
     // On a listener: the answer to a SYN, sent in its child's name.
-    if tcp.is_null() || tcp_state == tcp_state::LISTEN {
+    if tcp_state == tcp_state::LISTEN {
         return;
     }
     let mut state = find(sk);
+    if state.is_null() && !is_stream(sk) {
+        return;
+    }
+    let tcp = unsafe { bpf_tcp_sock(sk) };
+    if tcp.is_null() {
+        return;
+    }
     if tcp_state == tcp_state::CLOSE {
         // An abort sends its RST when the socket is closed already.
         if segment.flags & RST != 0 && !state.is_null() {
@@ -43,12 +49,7 @@ fn egress(skb: *mut __sk_buff) {
         return;
     }
     if state.is_null() {
-        let fresh = beyond(&segment, unsafe { (*tcp).snd_nxt });
-        if fresh == 0 {
-            return;
-        }
-        let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-        state = create(sk, tcp, Opener::Unknown as u32, fresh, cookie);
+        state = join(skb, sk, tcp, beyond(&segment, unsafe { (*tcp).snd_nxt }));
         if state.is_null() {
             return;
         }

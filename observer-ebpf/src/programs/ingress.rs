@@ -11,8 +11,8 @@ use observer_ebpf::{Counter, Direction, Flags, Header, Identity, Kind, Opener, P
 use super::count::count;
 use super::deliver::{HEAD_MAX, Passing, deliver};
 use super::packet::{self, FIN, RST, SYN, Segment, beyond};
-use super::state::{self, claim, create, find, is_own};
-use super::{budget, life, ring, setting, socket, tcp_state};
+use super::state::{self, claim, find, is_own, join};
+use super::{budget, is_stream, life, ring, setting, socket, tcp_state};
 
 /// Always 1: the packet goes on.
 #[cgroup_skb(ingress)]
@@ -37,11 +37,17 @@ fn ingress(skb: *mut __sk_buff) {
         }
         return;
     }
-    let tcp = unsafe { bpf_tcp_sock(sk) };
-    if tcp.is_null() || tcp_state == tcp_state::CLOSE || tcp_state == tcp_state::TIME_WAIT {
+    if tcp_state == tcp_state::CLOSE || tcp_state == tcp_state::TIME_WAIT {
         return;
     }
     let mut state = find(sk);
+    if state.is_null() && !is_stream(sk) {
+        return;
+    }
+    let tcp = unsafe { bpf_tcp_sock(sk) };
+    if tcp.is_null() {
+        return;
+    }
     if tcp_state == tcp_state::SYN_SENT {
         if segment.flags & RST != 0 && !state.is_null() {
             unsafe { (*state).reset = 1 };
@@ -50,19 +56,13 @@ fn ingress(skb: *mut __sk_buff) {
     }
     let accepted_sequence = unsafe { (*tcp).rcv_nxt };
     if state.is_null() {
-        let fresh = beyond(&segment, accepted_sequence);
-        if fresh == 0 {
-            return;
-        }
-        let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-        state = create(sk, tcp, Opener::Unknown as u32, fresh, cookie);
+        state = join(skb, sk, tcp, beyond(&segment, accepted_sequence));
         if state.is_null() {
             return;
         }
     }
     let distance = segment.sequence.wrapping_sub(accepted_sequence) as i32;
-    let window = setting!(window) as i32;
-    if distance > window || distance < -window {
+    if distance.unsigned_abs() > setting!(window) {
         count(Counter::SegmentsOutsideWindow, 1);
         return;
     }

@@ -97,7 +97,7 @@ fn life(ops: *mut bpf_sock_ops) {
     unsafe { (*state).watched = 1 };
     if op == BPF_SOCK_OPS_TCP_CONNECT_CB {
         // In the connecting process; its first segment, the SYN, has not been sent.
-        note_process(state, Direction::Sent as u32, 0);
+        note_process(state);
         unsafe { (*state).opener = Opener::Active as u8 };
         return;
     }
@@ -210,7 +210,7 @@ pub(super) fn tell(
         record.cast::<Header>().write(header);
         identify(record.add(HEADER_SIZE).cast(), state, sk, tcp);
     }
-    ring::submit(to, record, SIZE);
+    ring::submit(to, record, SIZE, header.time);
     unsafe {
         (*state).lost = 0;
         (*state).identified = 1;

@@ -13,6 +13,8 @@ pub(super) const RST: u8 = 4;
 const IPV4_HEADER: u32 = 20;
 const IPV6_HEADER: u32 = 40;
 const TCP_HEADER: u32 = 20;
+/// Most bytes of network headers.
+const TRANSPORT_MAX: u32 = 255;
 const PROTOCOL_TCP: u8 = 6;
 
 /// A TCP segment.
@@ -65,24 +67,19 @@ pub(super) fn parse(skb: *mut __sk_buff) -> Option<Segment> {
         }
         _ => return None,
     };
-    let mut header = [0_u32; 5];
-    if transport == 0 {
+    if transport == 0 || transport > TRANSPORT_MAX {
         return None;
     }
-    if transport < IPV4_HEADER
-        || unsafe {
-            bpf_skb_load_bytes(
-                skb.cast(),
-                transport,
-                header.as_mut_ptr().cast(),
-                TCP_HEADER,
-            )
-        } != 0
-    {
+    // The stack has pulled the TCP header into the linear part before anyone else reads it.
+    let header = data + transport as usize;
+    if transport < IPV4_HEADER || header + TCP_HEADER as usize > end {
         count(Counter::SegmentsMalformed, 1);
         return None;
     }
-    let [_, sequence, acknowledged, control, _] = header;
+    let [sequence, acknowledged, control] = unsafe {
+        let word = |at: usize| ((header + at) as *const u32).read();
+        [word(4), word(8), word(12)]
+    };
     let control = u32::from_be(control);
     let flags = (control >> 16) as u8 & (FIN | SYN | RST);
     let offset = transport + ((control >> 28) * 4);

@@ -110,5 +110,5 @@ fn tell(kind: Kind, process: Process) {
         record.cast::<Header>().write(header);
         record.add(HEADER_SIZE).cast::<Process>().write(process);
     }
-    ring::submit(to, record, SIZE);
+    ring::submit(to, record, SIZE, header.time);
 }

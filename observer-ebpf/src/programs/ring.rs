@@ -13,9 +13,11 @@ use super::count::count;
 use super::setting;
 use crate::maps::RINGS;
 
-/// A stretch of unread bytes behind the wake-up level in which each record wakes the agent: two
-/// processors may both step over the level without either seeing it passed.
-const WAKE_BAND: u64 = 16 * 1024;
+/// A stretch of unread bytes behind the wake-up level in which records wake the agent: they look
+/// only now and then, and two processors may both step over the level without either seeing it.
+const WAKE_BAND: u64 = 64 * 1024;
+/// A record of this size always looks how full the ring is; of smaller ones each eighth.
+const LARGE: usize = 4096;
 
 /// The ring of a connection; null only if the agent made none.
 #[inline(always)]
@@ -36,17 +38,18 @@ pub(super) fn reserve(ring: *mut c_void, size: usize) -> *mut u8 {
 }
 
 /// Hands a record of this size over, and wakes the agent only where it fills the ring past the
-/// level.
+/// level. `time` is the record's; its lowest bits are as good as random.
 #[inline(always)]
-pub(super) fn submit(ring: *mut c_void, record: *mut u8, size: usize) {
-    let unread = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
-    let wake = u64::from(setting!(wake));
-    let flags = if unread >= wake && unread < wake + WAKE_BAND + size as u64 {
-        count(Counter::WakeUps, 1);
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    };
+pub(super) fn submit(ring: *mut c_void, record: *mut u8, size: usize, time: u64) {
+    let mut flags = BPF_RB_NO_WAKEUP;
+    if size >= LARGE || time.is_multiple_of(8) {
+        let unread = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
+        let wake = u64::from(setting!(wake));
+        if unread >= wake && unread < wake + WAKE_BAND + size as u64 {
+            count(Counter::WakeUps, 1);
+            flags = BPF_RB_FORCE_WAKEUP;
+        }
+    }
     unsafe { bpf_ringbuf_submit(record.cast(), u64::from(flags)) };
     count(Counter::RecordsSubmitted, 1);
 }
@@ -63,7 +66,7 @@ fn copy<const MOST: u32>(skb: *mut __sk_buff, offset: u32, to: *mut u8, length: 
 }
 
 /// A record with at most `HEAD` bytes from the segment's start.
-#[inline(never)]
+#[inline(always)]
 fn put<const HEAD: u32>(
     ring: *mut c_void,
     skb: *mut __sk_buff,
@@ -81,12 +84,12 @@ fn put<const HEAD: u32>(
         written.head = copy::<HEAD>(skb, offset, to, header.head);
     }
     unsafe { record.cast::<Header>().write(written) };
-    submit(ring, record, size);
+    submit(ring, record, size, header.time);
     true
 }
 
 /// A record with at most `HEAD` bytes from the segment's start and [`TAIL_MAX`] from its end.
-#[inline(never)]
+#[inline(always)]
 fn put_tailed<const HEAD: u32>(
     ring: *mut c_void,
     skb: *mut __sk_buff,
@@ -107,7 +110,7 @@ fn put_tailed<const HEAD: u32>(
     let tail = offset + header.length - header.tail;
     written.tail = copy::<TAIL_MAX>(skb, tail, to, header.tail);
     unsafe { record.cast::<Header>().write(written) };
-    submit(ring, record, size);
+    submit(ring, record, size, header.time);
     true
 }
 
@@ -164,6 +167,6 @@ pub(super) fn early<const HEAD: u32>(
         record.cast::<Header>().write(written);
         record.add(HEADER_SIZE).cast::<Identity>().write(*identity);
     }
-    submit(ring, record, size);
+    submit(ring, record, size, header.time);
     true
 }
