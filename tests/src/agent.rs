@@ -153,7 +153,9 @@ impl Agent {
         self.eventually(|scrape| {
             scrape.ledger_closes()?;
             scrape.stages_agree()
-        })
+        })?;
+        // The agent's own numbers come last in a scrape: what they speak of is in the next one.
+        self.scrape()
     }
 
     /// Stops it with SIGTERM: its exit status, and how long it took.
