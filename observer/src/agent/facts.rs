@@ -9,6 +9,7 @@ use crate::export::Recorder;
 use crate::interpret::Interpreter;
 use crate::pipeline;
 use crate::time::Timestamp;
+use crate::workloads::roster::Roster;
 
 /// Nanoseconds between two times that the recorder is told what time it is.
 const TICK: u64 = 1_000_000_000;
@@ -18,32 +19,48 @@ pub(super) struct Facts {
     interpreter: Interpreter,
     recorder: Recorder,
     /// Facts of one exchange; the interpreter's symbols are needed to record them.
-    facts: Vec<crate::export::Fact>,
+    waiting: Vec<crate::export::Fact>,
     ticked: Timestamp,
     exchanges: u64,
-    interpreted: Arc<AtomicU64>,
+    done: Arc<AtomicU64>,
+    roster: Roster,
 }
 
 impl Facts {
-    /// `interpreted` is to hold how many exchanges are in the series.
+    /// `done` is to hold how many exchanges are in the series; `roster` says which workloads
+    /// are gone.
     pub(super) fn new(
         interpreter: Interpreter,
         recorder: Recorder,
-        interpreted: Arc<AtomicU64>,
+        done: Arc<AtomicU64>,
+        roster: Roster,
     ) -> Self {
         Self {
             interpreter,
             recorder,
-            facts: Vec::new(),
+            waiting: Vec::new(),
             ticked: Timestamp::default(),
             exchanges: 0,
-            interpreted,
+            done,
+            roster,
+        }
+    }
+
+    /// What of workloads has come or gone since.
+    fn follow(&mut self) {
+        for (name, is_there) in self.roster.changes() {
+            match self.interpreter.symbols().find(&name) {
+                Some(workload) if is_there => self.recorder.remember(workload),
+                Some(workload) => self.recorder.forget(workload),
+                // No label has it.
+                None => {}
+            }
         }
     }
 
     fn record(&mut self) {
         let symbols = self.interpreter.symbols();
-        for fact in self.facts.drain(..) {
+        for fact in self.waiting.drain(..) {
             self.recorder.record(&fact, symbols);
         }
     }
@@ -51,22 +68,23 @@ impl Facts {
 
 impl pipeline::Interpreter for Facts {
     fn exchange(&mut self, exchange: Exchange) {
-        let facts = &mut self.facts;
+        let waiting = &mut self.waiting;
         self.interpreter
-            .exchange(&exchange, &mut |fact| facts.push(fact));
+            .exchange(&exchange, &mut |fact| waiting.push(fact));
         self.record();
         self.exchanges += 1;
     }
 
     fn time(&mut self, watermark: Timestamp) {
-        let facts = &mut self.facts;
+        let waiting = &mut self.waiting;
         self.interpreter
-            .settle(watermark, &mut |fact| facts.push(fact));
+            .settle(watermark, &mut |fact| waiting.push(fact));
         self.record();
-        self.interpreted.store(self.exchanges, Ordering::Release);
+        self.done.store(self.exchanges, Ordering::Release);
         if watermark.0.saturating_sub(self.ticked.0) >= TICK {
             self.ticked = watermark;
             self.recorder.tick(watermark, self.interpreter.symbols());
+            self.follow();
         }
     }
 }
