@@ -113,12 +113,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     for cgroup in &selection {
         capture.attach(cgroup)?;
     }
-    let seen = Arc::new(Seen::new(
-        &capture,
-        pipeline.books().to_vec(),
-        failed,
-        done,
-    ));
+    let seen = Arc::new(Seen::new(&capture, pipeline.books().to_vec(), failed, done));
     let watch = Watch::start(Watched {
         capture,
         pipeline,
