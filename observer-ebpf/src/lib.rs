@@ -27,4 +27,4 @@ pub use record::{
     Direction, Flags, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Process,
     Protocol, Reason, Version,
 };
-pub use settings::{RINGS_MAX, SIZE_CLASSES, Settings, TAIL_MAX, VERDICT_SLOTS, Verdict};
+pub use settings::{RINGS_MAX, SIZE_CLASSES, Settings, TAIL_MAX, VERDICT_SLOTS, Verdict, ring_of};

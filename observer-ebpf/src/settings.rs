@@ -16,6 +16,22 @@ pub const VERDICT_SLOTS: u32 = 4096;
 /// Most rings, and the slots of the array that holds them.
 pub const RINGS_MAX: u32 = 8;
 
+/// The ring of a connection, of `rings` (a power of two), by its ports.
+///
+/// By what both ends of a connection share and what a segment on a listener has in common with the
+/// child that follows it: so whatever has to meet meets in one ring, in order. Ports that follow
+/// each other, or every other one, spread evenly.
+#[inline(always)]
+#[must_use]
+#[expect(
+    clippy::inline_always,
+    reason = "a few instructions of kernel programs"
+)]
+pub const fn ring_of(local: u16, remote: u16, rings: u32) -> u32 {
+    let both = (local as u32).wrapping_add(remote as u32);
+    (both.wrapping_mul(0x9e37_79b1) >> 29) & rings.wrapping_sub(1)
+}
+
 /// Written once before the programs are loaded.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -60,4 +76,27 @@ pub struct Verdict {
     pub tell: u8,
     /// Zero.
     pub reserved: [u8; 6],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_share_a_ring_and_ports_spread_over_all() {
+        for (step, rings) in [(1, 2), (1, 4), (1, 8), (2, 2), (2, 4), (2, 8)] {
+            let mut counts = [0; RINGS_MAX as usize];
+            for port in (32_768..60_000).step_by(step) {
+                let ring = ring_of(8080, port, rings);
+                assert_eq!(ring, ring_of(port, 8080, rings));
+                counts[ring as usize] += 1;
+            }
+            let all: u32 = counts.iter().sum();
+            let used = &counts[..rings as usize];
+            assert!(
+                used.iter().all(|count| *count > all / rings * 9 / 10),
+                "{step} {rings} {counts:?}"
+            );
+        }
+    }
 }

@@ -23,10 +23,12 @@ use crate::workloads::cgroup::Cgroups;
 mod facts;
 mod kernel;
 mod names;
+mod watch;
 
 use facts::Facts;
 use kernel::{Ring, Seen, Sink};
 use names::Names;
+use watch::{Watch, Watched};
 
 /// What `observer` is made of.
 pub const PARTS: Parts = Parts {
@@ -51,8 +53,7 @@ fn requirements(_config: &Config) -> Vec<Requirement> {
 
 /// The running stages.
 struct Live {
-    capture: Capture,
-    pipeline: Pipeline<Facts>,
+    watch: Watch,
     seen: Arc<Seen>,
 }
 
@@ -77,10 +78,17 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         .disown(&setup.listener)
         .context("cannot mark the agent's own listener")?;
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
-    let names = Names(Workloads::new(Some(cgroups)));
+    let workloads = Workloads::new(Some(cgroups));
+    let roster = workloads.roster();
+    let names = Names(workloads);
     let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
-    let published = Arc::new(AtomicU64::new(0));
-    let facts = Facts::new(interpreter, setup.recorder, Arc::clone(&published));
+    let done = Arc::new(AtomicU64::new(0));
+    let facts = Facts::new(
+        interpreter,
+        setup.recorder,
+        Arc::clone(&done),
+        roster.clone(),
+    );
     let needs = Needs(plan);
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
     let known = Known::new(Arc::new(needs), statements);
@@ -98,24 +106,23 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let settings = setup.config.pipeline();
     let pipeline = Pipeline::start(settings, lanes, facts).context("cannot start a thread")?;
     // The readers run by now: what the first packets say is not left to fill the rings.
-    let selected = match &setup.selection {
-        Selection::Everything(mount) => std::slice::from_ref(mount),
-        Selection::Cgroups(cgroups) => cgroups.as_slice(),
+    let selection = match setup.selection {
+        Selection::Everything(mount) => vec![mount],
+        Selection::Cgroups(cgroups) => cgroups,
     };
-    for cgroup in selected {
+    for cgroup in &selection {
         capture.attach(cgroup)?;
     }
-    let seen = Arc::new(Seen::new(
-        &capture,
-        pipeline.books().to_vec(),
-        failed,
-        published,
-    ));
-    Ok(Box::new(Live {
+    let seen = Arc::new(Seen::new(&capture, pipeline.books().to_vec(), failed, done));
+    let watch = Watch::start(Watched {
         capture,
         pipeline,
-        seen,
-    }))
+        selection,
+        roster,
+        failure: setup.failure,
+    })
+    .context("cannot start a thread")?;
+    Ok(Box::new(Live { watch, seen }))
 }
 
 fn report(settings: &CaptureSettings) {
@@ -138,13 +145,6 @@ impl Running for Live {
     }
 
     fn stop(self: Box<Self>) {
-        let Self {
-            capture, pipeline, ..
-        } = *self;
-        // Nothing new comes while the rings are drained.
-        drop(capture);
-        if let Err(error) = pipeline.stop() {
-            tracing::error!(%error, "a stage did not end in order");
-        }
+        self.watch.stop();
     }
 }

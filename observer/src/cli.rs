@@ -14,7 +14,7 @@ mod log;
 pub mod run;
 
 pub use check::{Requirement, State};
-pub use run::{Running, Setup};
+pub use run::{Failure, Running, Setup};
 
 use crate::config::{self, Config};
 use crate::export::document;

@@ -45,7 +45,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 16_384,
+            connections: 32_768,
             held_bytes: 256 * 1024,
             held_segments: 128,
             early_segments: 256,

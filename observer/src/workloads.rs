@@ -10,8 +10,10 @@ use observer_ebpf::{Identity, Opener};
 use schnellru::{ByLength, LruMap};
 
 pub mod cgroup;
+pub mod roster;
 
 use cgroup::Cgroups;
+use roster::Roster;
 
 /// The name of who cannot be named.
 pub const UNKNOWN: &str = "unknown";
@@ -22,6 +24,7 @@ const ENDS: u32 = 32_768;
 /// Names the workloads at both ends of a connection.
 pub struct Workloads {
     cgroups: Option<Cgroups>,
+    roster: Roster,
     /// By first sequence numbers (sent, received): the same at both ends, through any translation
     /// of addresses.
     ends: LruMap<(u32, u32), Arc<str>, ByLength, foldhash::fast::RandomState>,
@@ -33,23 +36,34 @@ impl Workloads {
     pub fn new(cgroups: Option<Cgroups>) -> Self {
         Self {
             cgroups,
+            roster: Roster::default(),
             ends: LruMap::with_hasher(ByLength::new(ENDS), foldhash::fast::RandomState::default()),
         }
     }
 
+    /// The cgroups whose names were given, to be looked after.
+    #[must_use]
+    pub fn roster(&self) -> Roster {
+        self.roster.clone()
+    }
+
     /// The workload at this end.
     pub fn name(&mut self, identity: &Identity) -> Arc<str> {
-        let path = self
-            .cgroups
-            .as_mut()
-            .and_then(|cgroups| cgroups.path(identity.cgroup));
-        let name: Arc<str> = match path.as_deref().and_then(last_component) {
-            Some(name) => name.into(),
-            None => executable(identity).into(),
-        };
+        let name = self
+            .cgroup_name(identity.cgroup)
+            .unwrap_or_else(|| executable(identity).into());
         let key = (identity.sent_first, identity.received_first);
         self.ends.insert(key, Arc::clone(&name));
         name
+    }
+
+    fn cgroup_name(&mut self, id: u64) -> Option<Arc<str>> {
+        let cgroups = self.cgroups.as_mut()?;
+        let path = cgroups.path(id)?;
+        let name: Arc<str> = last_component(&path)?.into();
+        let directory = || cgroups.directory(&path);
+        self.roster.enter(id, &name, directory);
+        Some(name)
     }
 
     /// The workload at the other end, where that is on this machine and named already.

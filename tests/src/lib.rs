@@ -10,6 +10,7 @@ pub mod agent;
 pub mod apps;
 pub mod cgroup;
 pub mod load;
+pub mod network;
 pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;

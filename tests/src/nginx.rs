@@ -1,7 +1,7 @@
 //! A real nginx and its access log.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::process::{Place, Process, free_port, need};
 
-/// Routes that the tests need; more can be given to [`Nginx::with`].
+/// Routes that the tests need.
 const LOCATIONS: &str = r#"
         location / { default_type application/json; return 200 '{"status":"success"}\n'; }
         location = /empty { return 204; }
@@ -50,19 +50,27 @@ impl Nginx {
     /// # Errors
     /// When it is not there or does not start.
     pub fn start(place: &Place<'_>) -> Result<Self> {
-        Self::with(place, "")
+        Self::listening(place, Ipv4Addr::LOCALHOST.into(), "")
     }
 
-    /// The same with more `location` blocks.
+    /// The same on this address, with more parameters of `listen`. One that listens on any IPv6
+    /// address is met at IPv4's.
     ///
     /// # Errors
     /// When it is not there or does not start.
-    pub fn with(place: &Place<'_>, locations: &str) -> Result<Self> {
+    pub fn listening(place: &Place<'_>, host: IpAddr, parameters: &str) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let address = free_port()?;
+        let port = free_port()?.port();
+        let listen = format!("{} {parameters}", SocketAddr::new(host, port));
+        let met = if host.is_unspecified() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            host
+        };
+        let address = SocketAddr::new(met, port);
         fs::create_dir(files.path().join("files"))?;
         let configuration = files.path().join("nginx.conf");
-        fs::write(&configuration, configure(address, locations))?;
+        fs::write(&configuration, configure(&listen))?;
         let mut command = Command::new(need("nginx")?);
         command
             .arg("-p")
@@ -116,7 +124,7 @@ impl Nginx {
     }
 }
 
-fn configure(address: SocketAddr, locations: &str) -> String {
+fn configure(listen: &str) -> String {
     format!(
         r"daemon off;
 user root;
@@ -134,8 +142,8 @@ http {{
     scgi_temp_path scgi;
     keepalive_requests 100000000;
     server {{
-        listen {address} backlog=4096;
-{locations}{LOCATIONS}
+        listen {listen} backlog=4096;
+{LOCATIONS}
     }}
 }}
 "

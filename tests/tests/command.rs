@@ -179,6 +179,94 @@ fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Resu
     Ok(())
 }
 
+const REQUESTS: &str = "naytife_http_request_duration_seconds_count";
+
+/// As many requests to a server that is started in the cgroup for them.
+fn serve(cgroup: &Cgroup, requests: usize) -> Result<()> {
+    let server = Nginx::start(&Place::within(cgroup))?;
+    let client: ureq::Agent = ureq::Agent::new_with_defaults();
+    for _ in 0..requests {
+        client
+            .get(format!("http://{}/v1/shops", server.address()))
+            .call()?;
+    }
+    drop(client);
+    server.finish().map(drop)
+}
+
+#[test]
+fn a_selected_cgroup_that_goes_and_comes_back_is_observed_again() -> Result<()> {
+    let (web, api) = (Cgroup::create("web")?, Cgroup::create("api")?);
+    let agent = Agent::observe(&[&web, &api])?;
+    serve(&web, 5)?;
+    agent.settled()?;
+    for round in 1..4 {
+        fs::remove_dir(web.path())?;
+        sleep(Duration::from_millis(600));
+        serve(&api, 1)?;
+        fs::create_dir(web.path())?;
+        sleep(Duration::from_millis(600));
+        serve(&web, 7)?;
+        let scrape = agent.settled()?;
+        let requests = scrape.select(REQUESTS);
+        requests.clone().with("service", "web").is(5 + 7 * round)?;
+        requests.with("service", "api").is(round)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn series_of_a_workload_that_is_gone_go_after_the_set_time_and_are_new_when_it_is_back()
+-> Result<()> {
+    let (web, api) = (Cgroup::create("web")?, Cgroup::create("api")?);
+    let agent = Agent::start(&Options {
+        cgroups: &[&web, &api],
+        config: Some("limits:\n  stale: 10s\n"),
+        ..Options::default()
+    })?;
+    serve(&web, 5)?;
+    serve(&api, 3)?;
+    let scrape = agent.settled()?;
+    scrape.select(REQUESTS).with("service", "web").is(5)?;
+    fs::remove_dir(web.path())?;
+    let removed = Instant::now();
+    agent.eventually(|scrape| {
+        let (_, text) = agent.get("/metrics")?;
+        let left = text.lines().find(|line| line.contains("service=\"web\""));
+        ensure!(left.is_none(), "{left:?}");
+        scrape.select(REQUESTS).with("service", "api").is(3)
+    })?;
+    ensure!(removed.elapsed() > Duration::from_secs(9), "too early");
+    fs::create_dir(web.path())?;
+    sleep(Duration::from_millis(600));
+    serve(&web, 2)?;
+    let scrape = agent.settled()?;
+    scrape.select(REQUESTS).with("service", "web").is(2)?;
+    scrape.select(REQUESTS).with("service", "api").is(3)
+}
+
+#[test]
+fn without_a_selection_everything_is_observed_but_the_agent_itself() -> Result<()> {
+    let (web, own) = (Cgroup::create("web")?, Cgroup::create("agent")?);
+    let agent = Agent::start(&Options {
+        cgroup: Some(&own),
+        ..Options::default()
+    })?;
+    serve(&web, 5)?;
+    for _ in 0..20 {
+        agent.get("/metrics")?;
+        agent.get("/healthz")?;
+    }
+    agent.eventually(|scrape| {
+        let requests = scrape.select(REQUESTS).with("service", "web");
+        requests.is(5)
+    })?;
+    let (_, text) = agent.get("/metrics")?;
+    let itself = text.lines().find(|line| line.contains("service=\"agent\""));
+    ensure!(itself.is_none(), "{itself:?}");
+    Ok(())
+}
+
 #[test]
 fn an_agent_without_traffic_has_an_empty_closed_ledger() -> Result<()> {
     let (idle, own) = (Cgroup::create("idle")?, Cgroup::create("agent")?);

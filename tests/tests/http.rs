@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use observer_tests::agent::Agent;
+use observer_tests::agent::{Agent, Options};
 use observer_tests::apps::App;
 use observer_tests::cgroup::Cgroup;
+use observer_tests::network::apart;
 use observer_tests::nginx::{Access, Nginx};
 use observer_tests::process::{Place, finish, need};
 use observer_tests::scrape::Scrape;
@@ -28,8 +29,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
+        Self::listening(Ipv4Addr::LOCALHOST.into(), "")
+    }
+
+    fn listening(host: IpAddr, parameters: &str) -> Result<Self> {
         let (servers, clients) = (Cgroup::create("web")?, Cgroup::create("client")?);
-        let server = Nginx::start(&Place::within(&servers))?;
+        let server = Nginx::listening(&Place::within(&servers), host, parameters)?;
         Ok(Self {
             server,
             servers,
@@ -101,7 +106,7 @@ fn agrees_exactly(scrape: &Scrape, log: &[Access]) -> Result<()> {
 /// Reads until the server has sent `count` responses with `Content-Length`-free short bodies.
 fn read_until(stream: &mut TcpStream, needle: &[u8], count: usize) -> Result<()> {
     let mut all = Vec::new();
-    let mut buffer = [0; 8192];
+    let mut buffer = vec![0; 65536];
     while all
         .windows(needle.len())
         .filter(|window| *window == needle)
@@ -264,6 +269,96 @@ fn both_ends_observed_count_once_in_each_family() -> Result<()> {
     scrape.select(CLIENT).is(10)
 }
 
+#[test]
+fn ipv6_and_ipv4_on_an_ipv6_listener_count_once_in_each_family() -> Result<()> {
+    for (host, parameters) in [
+        (Ipv6Addr::LOCALHOST, ""),
+        (Ipv6Addr::UNSPECIFIED, "ipv6only=off"),
+    ] {
+        let scene = Scene::listening(host.into(), parameters)?;
+        let agent = Agent::observe(&[&scene.servers, &scene.clients])?;
+        let url = scene.url("/v1/shops/7/orders");
+        for _ in 0..10 {
+            scene.run(
+                "curl",
+                &["-sS", "-o", "/dev/null", &url, "-o", "/dev/null", &url],
+            )?;
+        }
+        let (scrape, log) = scene.end(&agent)?;
+        ensure!(log.len() == 20, "{host}: {} requests", log.len());
+        agrees_exactly(&scrape, &log)?;
+        scrape.select(REQUESTS).is(20)?;
+        let client = scrape.select(CLIENT).with("service", "client");
+        client.with("peer", "web").is(20)?;
+        scrape.select(CLIENT).is(20)?;
+    }
+    Ok(())
+}
+
+/// A connection for each request, whose first bytes pass the listener: the record there and those
+/// of the child have to meet.
+#[test]
+fn with_many_rings_requests_that_pass_the_listener_are_counted_exactly() -> Result<()> {
+    for rings in [2, 4] {
+        let scene = Scene::listening(Ipv4Addr::LOCALHOST.into(), "deferred")?;
+        let config = format!("capture:\n  rings: {rings}\n");
+        let agent = Agent::start(&Options {
+            cgroups: &[&scene.servers, &scene.clients],
+            config: Some(&config),
+            ..Options::default()
+        })?;
+        let url = scene.url("/v1/shops/1/products");
+        let close = ["-t1", "-c8", "-d1s", "-H", "Connection: close", &url];
+        scene.run("wrk", &close)?;
+        scene.run("wrk", &["-t1", "-c8", "-d1s", &url])?;
+        let (scrape, log) = scene.end(&agent)?;
+        ensure!(log.len() > 1000, "wrk made {} requests", log.len());
+        agrees(&scrape, &log)?;
+        // wrk leaves in the middle of its last requests, as its server's log has it.
+        let complete = log.iter().filter(|access| access.complete).count();
+        let client = scrape.select(CLIENT).with("service", "client").sum();
+        let aborted = scrape.select(ABORTED).with("service", "client").sum();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let complete = complete as f64;
+        ensure!(
+            client <= complete && complete <= client + aborted + 0.5,
+            "{client} and {aborted} aborted at the client's end, {complete} complete in the log"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_download_in_segments_over_64_kib_is_counted_with_every_byte() -> Result<()> {
+    let (servers, clients) = (Cgroup::create("web")?, Cgroup::create("client")?);
+    let agent = Agent::observe(&[&servers, &clients])?;
+    let big = ["gso_max_size", "200000", "gro_max_size", "200000"];
+    let log = apart(&big, || {
+        let host = Ipv6Addr::LOCALHOST.into();
+        let server = Nginx::listening(&Place::within(&servers), host, "")?;
+        fs::write(server.files().join("huge"), vec![b'x'; 64 << 20])?;
+        let mut command = Command::new(need("curl")?);
+        let url = format!("http://{}/files/huge", server.address());
+        command.args(["-sS", "-o", "/dev/null", &url, "-o", "/dev/null", &url]);
+        Place::within(&clients).apply(&mut command)?;
+        finish(&mut command)?;
+        server.finish()
+    })?;
+    let scrape = agent.settled()?;
+    agrees_exactly(&scrape, &log)?;
+    scrape
+        .select("naytife_http_response_size_bytes_sum")
+        .with("service", "web")
+        .is(log.iter().map(|access| access.sent).sum())?;
+    scrape.select(CLIENT).with("status_code", "200").is(2)?;
+    let seen = scrape
+        .select("observer_bytes_total")
+        .with("outcome", "seen");
+    // Twice, at two ends.
+    ensure!(seen.sum() > f64::from(4 * (64 << 20)), "{seen}");
+    Ok(())
+}
+
 /// Sends a fixed set of requests to a server that answers like the platform.
 fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
     let client: ureq::Agent = ureq::Agent::config_builder()
@@ -272,7 +367,7 @@ fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
         .into();
     let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
     let paths = ["/", "/v1/shops/3/orders", "/missing", "/health"];
-    for path in paths.iter().cycle().take(40) {
+    for path in paths.into_iter().cycle().take(40) {
         let mut response = client.get(format!("http://{address}{path}")).call()?;
         response.body_mut().read_to_string()?;
         *statuses

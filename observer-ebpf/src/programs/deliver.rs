@@ -114,7 +114,7 @@ pub(super) fn deliver(
         reason: 0,
         reserved: [0; 2],
     };
-    let to = ring::of(header.cookie);
+    let to = ring::of(unsafe { (*state).ring });
     if !to.is_null() && ring::segment(to, skb, &header, offset) {
         unsafe { (*state).lost = 0 };
     } else {

@@ -67,11 +67,13 @@ fn egress(skb: *mut __sk_buff) {
     let start = state::position(next, first, segment.sequence);
     let end = start + i64::from(segment.length);
     let finished_before = unsafe { (*state).finished[Direction::Sent as usize] } != 0;
+    // Short of memory, TCP puts its FIN on a segment that was sent before.
+    let ends = segment.flags & FIN != 0 && !finished_before && end == next as i64;
     let again = end < next as i64
-        || (end == next as i64 && segment.length > 0)
+        || (end == next as i64 && segment.length > 0 && !ends)
         || (segment.length == 0 && segment.flags & FIN != 0 && finished_before);
     let mut passing = Passing {
-        position: start as u64,
+        position: if ends { end as u64 } else { start as u64 },
         length: 0,
         offset: segment.offset,
         ahead: 0,
@@ -104,9 +106,12 @@ fn egress(skb: *mut __sk_buff) {
     deliver(skb, sk, tcp, state, &passing);
     if segment.flags & RST != 0 {
         life::end_unwatched(state, sk, tcp, Reason::ResetByUs as u32);
-    } else if segment.flags & FIN != 0
-        && unsafe { (*state).finished[Direction::Received as usize] } != 0
-    {
-        life::end_unwatched(state, sk, tcp, Reason::Finished as u32);
+    } else if segment.flags & FIN != 0 {
+        if unsafe { (*state).finished[Direction::Received as usize] } != 0 {
+            life::end_unwatched(state, sk, tcp, Reason::Finished as u32);
+        } else if unsafe { (*state).watched } == 0 {
+            // What the peer still says may pass a socket that is not this one any more.
+            state::give_back(state);
+        }
     }
 }

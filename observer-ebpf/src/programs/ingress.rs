@@ -80,7 +80,8 @@ fn ingress(skb: *mut __sk_buff) {
         direction: Direction::Received as u8,
     };
     if segment.length > 0 {
-        if end <= accepted {
+        // Known bytes may come again with the FIN that the first time they had not.
+        if end < accepted || end == accepted && segment.flags & FIN == 0 {
             count(Counter::SegmentsDuplicate, 1);
             return;
         }
@@ -166,7 +167,8 @@ fn early(skb: *mut __sk_buff, sk: *mut bpf_sock, segment: &Segment) {
         direction: Direction::Received as u8,
         ..Header::default()
     };
-    let to = ring::of(header.cookie);
+    // Where the child's records will go.
+    let to = ring::of(ring::choose(identity.local_port, identity.remote_port));
     let done = !failed
         && !to.is_null()
         && match head {

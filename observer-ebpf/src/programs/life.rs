@@ -14,11 +14,9 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use observer_ebpf::{
-    Counter, Direction, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Protocol,
-    Reason,
+    Direction, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Protocol, Reason,
 };
 
-use super::count::{count, track};
 use super::state::{self, State, begin, create, find, note_process, position};
 use super::{ring, setting, tcp_state};
 
@@ -166,15 +164,13 @@ pub(super) fn end_unwatched(
 
 #[inline(never)]
 fn end(state: *mut State, sk: *mut bpf_sock, tcp: *mut bpf_tcp_sock, kind: u32, reason: u32) {
-    if unsafe { (*state).closed } != 0 {
+    if !state::close(state) {
         return;
     }
-    unsafe { (*state).closed = 1 };
     if unsafe { (*state).protocol } != Protocol::Own as u8 {
         tell(state, sk, tcp, kind, reason);
     }
-    count(Counter::SocketsReleased, 1);
-    track(u64::MAX);
+    state::give_back(state);
 }
 
 /// Sends who a connection is, and what happened to it; false where the ring is full.
@@ -187,7 +183,7 @@ pub(super) fn tell(
     reason: u32,
 ) -> bool {
     let cookie = unsafe { (*state).cookie };
-    let to = ring::of(cookie);
+    let to = ring::of(unsafe { (*state).ring });
     if to.is_null() {
         return false;
     }

@@ -7,7 +7,9 @@ use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_
 use aya_ebpf::helpers::generated::{
     bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes,
 };
-use observer_ebpf::{Counter, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, TAIL_MAX};
+use observer_ebpf::{
+    Counter, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, RINGS_MAX, TAIL_MAX, ring_of,
+};
 
 use super::count::count;
 use super::setting;
@@ -19,10 +21,16 @@ const WAKE_BAND: u64 = 64 * 1024;
 /// A record of this size always looks how full the ring is; of smaller ones each eighth.
 const LARGE: usize = 4096;
 
-/// The ring of a connection; null only if the agent made none.
+/// Which ring a connection's records go to.
 #[inline(always)]
-pub(super) fn of(cookie: u64) -> *mut c_void {
-    let index = cookie as u32 & setting!(rings).wrapping_sub(1) & 7;
+pub(super) fn choose(local: u16, remote: u16) -> u8 {
+    ring_of(local, remote, setting!(rings)) as u8
+}
+
+/// The ring of this number; null only if the agent made none.
+#[inline(always)]
+pub(super) fn of(index: u8) -> *mut c_void {
+    let index = u32::from(index) & (RINGS_MAX - 1);
     RINGS.get(index).map_or(ptr::null_mut(), |ring| {
         ptr::from_ref(ring).cast_mut().cast()
     })

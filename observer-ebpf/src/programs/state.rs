@@ -14,7 +14,7 @@ use aya_ebpf::helpers::generated::{
 use observer_ebpf::{Counter, Opener, Part, Protocol, Received};
 
 use super::count::{count, track, tracked};
-use super::setting;
+use super::{ring, setting};
 use crate::maps::{OWN, SOCKETS};
 
 /// A socket's state.
@@ -61,12 +61,22 @@ pub(crate) struct State {
     pub(super) finished: [u8; 2],
     /// Not 0: an RST of the peer passed.
     pub(super) reset: u8,
-    /// Not 0: its end was told, and its place given back.
+    /// Not 0: its end was told.
     pub(super) closed: u8,
-    pub(super) reserved: [u8; 2],
+    /// Its place among the tracked: [`PLACE_NONE`], [`PLACE_TAKEN`] or [`PLACE_BACK`].
+    pub(super) place: u8,
+    /// The ring its records go to.
+    pub(super) ring: u8,
 }
 
 const _: () = assert!(size_of::<State>() <= 128);
+
+/// Not counted yet.
+const PLACE_NONE: u8 = 0;
+/// Counted in `TRACKED`.
+const PLACE_TAKEN: u8 = 1;
+/// Given back.
+const PLACE_BACK: u8 = 2;
 
 /// The state of a socket, or null.
 #[inline(always)]
@@ -121,6 +131,7 @@ pub(super) fn create(
     }
     let mut initial: State = unsafe { zeroed() };
     initial.cookie = cookie;
+    initial.ring = ring_for(sk);
     initial.protocol = if is_own(sk) {
         Protocol::Own as u8
     } else {
@@ -146,9 +157,55 @@ pub(super) fn create(
         }
         return other;
     }
-    count(Counter::SocketsTracked, 1);
-    track(1);
+    take_place(state);
     state
+}
+
+/// Counts the socket among the tracked; once, also where two processors met it at the same time and
+/// the second was given what the first had made.
+#[inline(always)]
+fn take_place(state: *mut State) {
+    unsafe { lock(&raw mut (*state).lock) };
+    let mine = unsafe { (*state).place } == PLACE_NONE;
+    if mine {
+        unsafe { (*state).place = PLACE_TAKEN };
+    }
+    unsafe { unlock(&raw mut (*state).lock) };
+    if mine {
+        count(Counter::SocketsTracked, 1);
+        track(1);
+    }
+}
+
+/// Gives the socket's place back, once: were it given back twice, the number of tracked sockets
+/// would fall below zero and every further socket be over the bound.
+#[inline(never)]
+pub(super) fn give_back(state: *mut State) {
+    unsafe { lock(&raw mut (*state).lock) };
+    let mine = unsafe { (*state).place } == PLACE_TAKEN;
+    unsafe { (*state).place = PLACE_BACK };
+    unsafe { unlock(&raw mut (*state).lock) };
+    if mine {
+        count(Counter::SocketsReleased, 1);
+        track(u64::MAX);
+    }
+}
+
+/// Marks the socket's end as told; false where it was already.
+#[inline(always)]
+pub(super) fn close(state: *mut State) -> bool {
+    unsafe { lock(&raw mut (*state).lock) };
+    let first = unsafe { (*state).closed } == 0;
+    unsafe { (*state).closed = 1 };
+    unsafe { unlock(&raw mut (*state).lock) };
+    first
+}
+
+#[inline(always)]
+fn ring_for(sk: *mut bpf_sock) -> u8 {
+    let local = unsafe { (&raw const (*sk).src_port).read_volatile() } as u16;
+    let remote = u16::from_be(unsafe { (&raw const (*sk).dst_port).read_volatile() });
+    ring::choose(local, remote)
 }
 
 /// Takes a socket's first-byte sequence numbers and present positions from TCP.

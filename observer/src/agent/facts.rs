@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::correlate::Exchange;
-use crate::export::{Fact, Recorder};
+use crate::export::Recorder;
 use crate::interpret::Interpreter;
 use crate::pipeline;
 use crate::time::Timestamp;
+use crate::workloads::roster::Roster;
 
 /// Nanoseconds between two times that the recorder is told what time it is.
 const TICK: u64 = 1_000_000_000;
@@ -18,32 +19,48 @@ pub(super) struct Facts {
     interpreter: Interpreter,
     recorder: Recorder,
     /// Facts of one exchange; the interpreter's symbols are needed to record them.
-    found: Vec<Fact>,
+    waiting: Vec<crate::export::Fact>,
     ticked: Timestamp,
     exchanges: u64,
-    published: Arc<AtomicU64>,
+    done: Arc<AtomicU64>,
+    roster: Roster,
 }
 
 impl Facts {
-    /// `published` is to hold how many exchanges are in the series.
+    /// `done` is to hold how many exchanges are in the series; `roster` says which workloads
+    /// are gone.
     pub(super) fn new(
         interpreter: Interpreter,
         recorder: Recorder,
-        published: Arc<AtomicU64>,
+        done: Arc<AtomicU64>,
+        roster: Roster,
     ) -> Self {
         Self {
             interpreter,
             recorder,
-            found: Vec::new(),
+            waiting: Vec::new(),
             ticked: Timestamp::default(),
             exchanges: 0,
-            published,
+            done,
+            roster,
+        }
+    }
+
+    /// What of workloads has come or gone since.
+    fn follow(&mut self) {
+        for (name, is_there) in self.roster.changes() {
+            match self.interpreter.symbols().find(&name) {
+                Some(workload) if is_there => self.recorder.remember(workload),
+                Some(workload) => self.recorder.forget(workload),
+                // No label has it.
+                None => {}
+            }
         }
     }
 
     fn record(&mut self) {
         let symbols = self.interpreter.symbols();
-        for fact in self.found.drain(..) {
+        for fact in self.waiting.drain(..) {
             self.recorder.record(&fact, symbols);
         }
     }
@@ -51,22 +68,23 @@ impl Facts {
 
 impl pipeline::Interpreter for Facts {
     fn exchange(&mut self, exchange: Exchange) {
-        let found = &mut self.found;
+        let waiting = &mut self.waiting;
         self.interpreter
-            .exchange(&exchange, &mut |fact| found.push(fact));
+            .exchange(&exchange, &mut |fact| waiting.push(fact));
         self.record();
         self.exchanges += 1;
     }
 
     fn time(&mut self, watermark: Timestamp) {
-        let found = &mut self.found;
+        let waiting = &mut self.waiting;
         self.interpreter
-            .settle(watermark, &mut |fact| found.push(fact));
+            .settle(watermark, &mut |fact| waiting.push(fact));
         self.record();
-        self.published.store(self.exchanges, Ordering::Release);
+        self.done.store(self.exchanges, Ordering::Release);
         if watermark.0.saturating_sub(self.ticked.0) >= TICK {
             self.ticked = watermark;
             self.recorder.tick(watermark, self.interpreter.symbols());
+            self.follow();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::{ArrayOfMaps, MapData, MapError, SkStorage};
@@ -23,11 +24,17 @@ use super::ring::RingReader;
 use super::settings::{MapMemory, Settings};
 use super::verdicts::Verdicts;
 
+/// How long the programs stay on a cgroup that is gone: sockets outlive it, and their ends are to be
+/// told. TCP gives an orphan up within about this time.
+const GRACE: Duration = Duration::from_mins(2);
+
 /// The kernel side, loaded. Dropping it, or the process's death, detaches everything.
 pub struct Capture {
     ebpf: Ebpf,
     mount: PathBuf,
     selected: HashMap<PathBuf, Selected>,
+    /// Of cgroups that are gone, and since when.
+    gone: Vec<(Instant, Vec<(usize, Link)>)>,
     states: Vec<Status>,
     cgroups: aya::maps::HashMap<MapData, u64, u8>,
     own: SkStorage<MapData, u32>,
@@ -115,6 +122,7 @@ impl Capture {
         Ok(Self {
             mount,
             selected: HashMap::new(),
+            gone: Vec::new(),
             states,
             cgroups: take(&mut ebpf, "CGROUPS")?,
             own: take(&mut ebpf, "OWN")?,
@@ -150,13 +158,9 @@ impl Capture {
             .get(&path)
             .is_some_and(|selected| selected.id != id)
         {
-            self.detach(&path);
+            self.let_go(&path, Instant::now());
         }
-        if self
-            .selected
-            .keys()
-            .any(|selected| path.starts_with(selected))
-        {
+        if self.is_selected(&path) {
             return Ok(());
         }
         let mut links = Vec::new();
@@ -204,14 +208,27 @@ impl Capture {
     /// Ends a selection; true where there was one. Connections that go on are not seen any more.
     pub fn detach(&mut self, selection: &Path) -> bool {
         let path = cgroup::resolve(&self.mount, selection);
-        let Some(selected) = self.selected.remove(&path) else {
-            return false;
-        };
+        match self.deselect(&path) {
+            Some(links) => {
+                self.forget(links);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn deselect(&mut self, path: &Path) -> Option<Vec<(usize, Link)>> {
+        let selected = self.selected.remove(path)?;
         if let Err(error) = self.cgroups.remove(&selected.id) {
             tracing::debug!(%error, "a cgroup was not among those with process records");
         }
-        self.forget(selected.links);
-        true
+        Some(selected.links)
+    }
+
+    fn let_go(&mut self, path: &Path, now: Instant) {
+        if let Some(links) = self.deselect(path) {
+            self.gone.push((now, links));
+        }
     }
 
     fn forget(&mut self, links: Vec<(usize, Link)>) {
@@ -222,15 +239,33 @@ impl Capture {
         }
     }
 
-    /// Ends the selections whose cgroup is gone; how many there were.
+    /// Ends the selections whose cgroup is gone; how many there were. What is left of their sockets
+    /// is seen for another two minutes.
     pub fn sweep(&mut self) -> usize {
+        let now = Instant::now();
+        while let Some((since, _)) = self.gone.first()
+            && now.saturating_duration_since(*since) >= GRACE
+        {
+            let (_, links) = self.gone.remove(0);
+            self.forget(links);
+        }
         let gone: Vec<PathBuf> = self
             .selected
             .iter()
             .filter(|(path, selected)| cgroup::id(path).ok() != Some(selected.id))
             .map(|(path, _)| path.clone())
             .collect();
-        gone.iter().filter(|path| self.detach(path)).count()
+        for path in &gone {
+            self.let_go(path, now);
+        }
+        gone.len()
+    }
+
+    /// Whether a directory, or one above it, is selected.
+    pub fn is_selected(&self, directory: &Path) -> bool {
+        self.selected
+            .keys()
+            .any(|selected| directory.starts_with(selected))
     }
 
     /// What is selected.

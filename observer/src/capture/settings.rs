@@ -13,7 +13,9 @@ pub struct Settings {
     /// Bytes of each ring, a power of two from 4096. Default 8 MiB: at 150 MB/s of records 50 ms
     /// of absence. A record that finds no room is counted as lost.
     pub ring_bytes: u32,
-    /// Rings, and so workers: 1, 2, 4 or 8. Default 1. A connection keeps to its ring.
+    /// Rings, and so workers: 1, 2, 4 or 8. Default 1. A connection keeps to its ring, and so do
+    /// both ends of one, unless a port is translated between them: then, with more than one ring,
+    /// the server's end may count what passes before the client's end is known.
     pub rings: u32,
     /// Unread bytes of a ring past which its reader is woken before its next poll. Default 2 MiB.
     pub wake_bytes: u32,

@@ -17,7 +17,7 @@ pub struct Reassembly {
 impl Default for Reassembly {
     fn default() -> Self {
         Self {
-            connections: 16_384,
+            connections: 32_768,
             held_bytes: 256 * 1024,
             held_segments: 128,
         }

@@ -75,6 +75,12 @@ impl Symbols {
         Symbol(number)
     }
 
+    /// The symbol of a value that is stored.
+    #[must_use]
+    pub fn find(&self, value: &str) -> Option<Symbol> {
+        self.index.get(value).copied()
+    }
+
     /// The value of a symbol.
     #[must_use]
     pub fn value(&self, symbol: Symbol) -> &str {
@@ -106,6 +112,8 @@ mod tests {
         let get = symbols.intern("GET");
         assert_eq!(symbols.intern("GET"), get);
         assert_eq!(symbols.value(get), "GET");
+        assert_eq!(symbols.find("GET"), Some(get));
+        assert_eq!(symbols.find("PUT"), None, "asking stores nothing");
         assert_eq!(symbols.value(Symbol::EMPTY), "");
         assert_eq!(symbols.intern("_other"), Symbol::OTHER);
         assert_eq!(symbols.intern("unknown"), Symbol::UNKNOWN);

@@ -94,7 +94,10 @@ impl Worker {
 
     /// A poll is over at that time: publishes what it met.
     pub fn polled(&mut self, polled: Polled, now: Timestamp) {
-        self.table.expire(now);
+        let (table, mut context) = self.parts();
+        table.expire(now, &mut |session, event| {
+            session.on(event, &mut context);
+        });
         let statistics = &self.books.statistics;
         statistics.publish(self.table.counts(), self.table.len());
         statistics.fill.set(polled.bytes);

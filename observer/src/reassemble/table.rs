@@ -1,11 +1,12 @@
 //! The bounded table of connections.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use observer_ebpf::{Direction, Flags, Header, Identity, Kind, Protocol, Reason};
+use observer_ebpf::{Direction, Flags, Header, Identity, Kind, Opener, Protocol, Reason};
 use schnellru::{ByLength, LruMap};
 
-use super::early::Early;
+use super::early::{Early, Waiting};
 use super::stream::{Books, Segment, Stream};
 use super::{ConnectionKey, Counts, Event, Limits, What};
 use crate::capture::record::{Body, Record};
@@ -15,10 +16,17 @@ use crate::time::Timestamp;
 /// Nanoseconds between two reports of a connection's round-trip time.
 const ROUND_TRIP_INTERVAL: u64 = 1_000_000_000;
 
+/// Nanoseconds of silence after which a connection that is older than the agent, and whose own end
+/// has said its last, is over. Nobody tells of its end where the peer's FIN meets a socket that only
+/// waits for time to pass; TCP itself waits no longer (`tcp_fin_timeout`).
+const LINGER: u64 = 60_000_000_000;
+
 /// Connections by key, each with an `S` of the owner's: one look-up per record serves both.
 pub struct Table<S> {
     connections: LruMap<u64, Box<Entry<S>>, ByLength, foldhash::fast::RandomState>,
     early: Early,
+    /// Connections whose end may not be told, and when they said their last; each once.
+    leaving: VecDeque<(u64, u64)>,
     limits: Limits,
     ledger: Arc<Ledger>,
     counts: Counts,
@@ -28,6 +36,10 @@ struct Entry<S> {
     received: Stream,
     sent: Stream,
     round_trip_told: u64,
+    /// When its last segment passed.
+    touched: u64,
+    /// Older than the agent.
+    joined: bool,
     state: S,
 }
 
@@ -37,12 +49,42 @@ impl<S: Default> Entry<S> {
             received: Stream::new(Direction::Received),
             sent: Stream::new(Direction::Sent),
             round_trip_told: 0,
+            touched: 0,
+            joined: false,
             state: S::default(),
         }
     }
 }
 
 impl<S> Entry<S> {
+    /// Takes what arrived on the listener before this connection existed.
+    fn join(
+        &mut self,
+        frame: &Frame,
+        early: Vec<(u64, Waiting)>,
+        books: &mut Books<'_>,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let state = &mut self.state;
+        for (position, waiting) in early {
+            books.counts.early_joined += 1;
+            let frame = Frame {
+                time: waiting.time,
+                ..*frame
+            };
+            let segment = Segment {
+                position,
+                length: u64::from(waiting.length),
+                head: &waiting.bytes,
+                tail: &[],
+            };
+            // What came first is where this direction begins; nothing is known of what lies below.
+            let take = &mut |what: What<'_>| each(state, frame.event(what));
+            self.received.begin(position);
+            self.received.take(segment, 0, false, books, take);
+        }
+    }
+
     #[inline]
     fn segment(
         &mut self,
@@ -54,6 +96,7 @@ impl<S> Entry<S> {
         each: &mut impl FnMut(&mut S, Event<'_>),
     ) {
         let state = &mut self.state;
+        self.touched = header.time;
         if header.flags & Flags::RETRANSMITTED == 0 {
             let segment = Segment {
                 position: header.position,
@@ -118,6 +161,7 @@ impl<S: Default> Table<S> {
         Self {
             connections: LruMap::with_hasher(length, foldhash::fast::RandomState::default()),
             early: Early::default(),
+            leaving: VecDeque::new(),
             limits,
             ledger,
             counts: Counts::default(),
@@ -160,16 +204,51 @@ impl<S: Default> Table<S> {
         }
     }
 
-    /// Time goes on: what waits for a connection that does not come is given up.
-    pub fn expire(&mut self, now: Timestamp) {
+    /// Time goes on: what waits for a connection that does not come is given up, and a connection
+    /// whose end nobody tells is over.
+    pub fn expire(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
         let oldest = Timestamp(now.0.saturating_sub(self.limits.early_age));
         self.early.expire(oldest, &self.ledger, &mut self.counts);
+        let is_over = |since: u64| now.0.saturating_sub(since) >= LINGER;
+        while let Some((key, since)) = self.leaving.front().copied()
+            && is_over(since)
+        {
+            self.leaving.pop_front();
+            match self.connections.peek(&key).map(|entry| entry.touched) {
+                Some(touched) if is_over(touched) => self.leave(key, now, each),
+                // It goes on; or it is gone already.
+                Some(touched) => self.leaving.push_back((key, touched)),
+                None => {}
+            }
+        }
+    }
+
+    fn leave(&mut self, key: u64, time: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
+        let Some(mut entry) = self.connections.remove(&key) else {
+            return;
+        };
+        let frame = Frame {
+            connection: ConnectionKey(key),
+            time,
+            protocol: Protocol::Undecided,
+        };
+        let mut books = Books {
+            ledger: &self.ledger,
+            limits: &self.limits,
+            counts: &mut self.counts,
+        };
+        let state = &mut entry.state;
+        let out = &mut |what: What<'_>| each(state, frame.event(what));
+        entry.received.close(0, &mut books, out);
+        entry.sent.close(0, &mut books, out);
+        each(state, frame.event(What::Closed(Reason::Finished)));
     }
 
     /// Forgets every connection, the idlest first.
     pub fn evict_all(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
         while self.evict_oldest(now, each) {}
-        self.expire(Timestamp(u64::MAX));
+        self.leaving.clear();
+        self.expire(Timestamp(u64::MAX), each);
     }
 
     #[inline]
@@ -188,6 +267,11 @@ impl<S: Default> Table<S> {
         };
         if let Some(entry) = self.connections.get(&header.cookie) {
             entry.segment(&frame, header, head, tail, &mut books, each);
+            let said_last =
+                header.flags & Flags::FIN != 0 && header.direction == Direction::Sent as u8;
+            if said_last && entry.joined && self.leaving.len() < self.connections.len() {
+                self.leaving.push_back((header.cookie, header.time));
+            }
         } else if header.length > 0 {
             // Without payload (a FIN, RST or acknowledgement behind the end) it makes no connection.
             self.admit(&frame, each);
@@ -224,6 +308,7 @@ impl<S: Default> Table<S> {
         let Some(entry) = self.connections.get(&header.cookie) else {
             return;
         };
+        entry.joined = identity.opener == Opener::Unknown as u8;
         each(&mut entry.state, frame.event(What::Identified(identity)));
         if let Some(what) = what {
             each(&mut entry.state, frame.event(what));
@@ -233,24 +318,7 @@ impl<S: Default> Table<S> {
             limits: &self.limits,
             counts: &mut self.counts,
         };
-        let state = &mut entry.state;
-        for (position, waiting) in self.early.join(identity) {
-            books.counts.early_joined += 1;
-            let frame = Frame {
-                time: waiting.time,
-                ..frame
-            };
-            let segment = Segment {
-                position,
-                length: u64::from(waiting.length),
-                head: &waiting.bytes,
-                tail: &[],
-            };
-            // What came first is where this direction begins; nothing is known of what lies below.
-            let take = &mut |what: What<'_>| each(state, frame.event(what));
-            entry.received.begin(position);
-            entry.received.take(segment, 0, false, &mut books, take);
-        }
+        entry.join(&frame, self.early.join(identity), &mut books, each);
         entry.received.begin(identity.received);
         entry.sent.begin(identity.sent);
     }
@@ -265,13 +333,15 @@ impl<S: Default> Table<S> {
     ) {
         let entry = self.connections.remove(&frame.connection.0);
         let mut entry = entry.unwrap_or_else(|| Box::new(Entry::new()));
-        let state = &mut entry.state;
-        each(state, frame.event(What::Identified(identity)));
+        each(&mut entry.state, frame.event(What::Identified(identity)));
         let mut books = Books {
             ledger: &self.ledger,
             limits: &self.limits,
             counts: &mut self.counts,
         };
+        // Those that its listener saw only after it had been told.
+        entry.join(frame, self.early.join(identity), &mut books, each);
+        let state = &mut entry.state;
         let out = &mut |what: What<'_>| each(state, frame.event(what));
         entry.received.close(identity.received, &mut books, out);
         entry.sent.close(identity.sent, &mut books, out);

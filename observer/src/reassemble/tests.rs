@@ -53,6 +53,15 @@ impl Run {
         self.take(header, Body::Connection(kind, identity))
     }
 
+    fn expire(&mut self, now: u64) -> &mut Self {
+        let said = &mut self.said;
+        self.table.expire(Timestamp(now), &mut |events, event| {
+            *events += 1;
+            said.push(show(&event));
+        });
+        self
+    }
+
     fn said(&mut self) -> Vec<String> {
         std::mem::take(&mut self.said)
     }
@@ -322,9 +331,61 @@ fn a_segment_on_the_listener_joins_its_child() {
     assert_eq!(run.ledger.received(), 6 + 4);
     assert_eq!(run.table.counts().early_joined, 2);
     run.life(2, Kind::Accepted, older);
-    run.table.expire(Timestamp(6_000_000_000));
+    run.expire(6_000_000_000);
     assert_eq!(run.table.counts().early_dropped, 1);
     assert_eq!(run.ledger.settled(Fate::LostEvicted), 5);
+}
+
+#[test]
+fn a_segment_on_the_listener_that_comes_after_its_child_is_a_repeat_not_a_loss() {
+    let mut run = Run::new(Limits::default());
+    run.life(1, Kind::Accepted, child())
+        .segment(at(1, 0), b"GET")
+        .said();
+    let header = Header {
+        length: 3,
+        head: 3,
+        ..at(77, 0)
+    };
+    run.take(header, Body::Early(child(), b"GET"));
+    run.life(1, Kind::Closed, child());
+    assert_eq!(run.said(), ["1@5 identified", "1@5 closed finished"]);
+    assert_eq!(run.ledger.settled(Fate::SkippedRepeated), 3);
+    assert_eq!(run.ledger.received(), 6);
+}
+
+#[test]
+fn a_connection_older_than_the_agent_that_said_its_last_is_over_after_a_minute_of_silence() {
+    const MINUTE: u64 = 60_000_000_000;
+    let older = Identity {
+        opener: Opener::Unknown as u8,
+        ..child()
+    };
+    let fin = Header {
+        flags: Flags::FIN,
+        ..sent(1)
+    };
+    for (identity, opener) in [(older, "unknown"), (child(), "passive")] {
+        let mut run = Run::new(Limits::default());
+        run.life(1, Kind::Connection, identity);
+        run.segment(sent(0), b"x").segment(fin, b"").said();
+        // The peer goes on for a while.
+        let header = Header {
+            time: MINUTE / 2,
+            ..at(1, 0)
+        };
+        run.segment(header, b"y").said();
+        run.expire(MINUTE + 5);
+        assert_eq!(run.said(), [""; 0], "{opener}");
+        run.expire(MINUTE / 2 + MINUTE);
+        let told = run.said();
+        if opener == "unknown" {
+            assert_eq!(told, [format!("1@{} closed finished", MINUTE / 2 + MINUTE)]);
+            assert!(run.table.is_empty());
+        } else {
+            assert_eq!(told, [""; 0], "its socket will tell");
+        }
+    }
 }
 
 #[test]

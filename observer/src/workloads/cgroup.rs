@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 
 /// Cgroups looked at in one walk, and paths remembered.
 const LIMIT: usize = 16_384;
-/// Between two walks; an id that is not known yet has no path until the next one.
+/// Time in which one more walk is allowed, at most [`BURST`] in a row: cgroups that come together, as
+/// a pod's do, are found at once, and ids of cgroups that are gone do not keep us walking. Until it
+/// is found a cgroup has no path.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Walks that may follow each other without a pause.
+const BURST: u32 = 8;
 
 /// No cgroup v2 tree is mounted.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +33,8 @@ pub struct Cgroups {
     /// Relative to the mount, with `/` in front; `None` for an id that a walk did not find.
     paths: HashMap<u64, Option<Arc<str>>, foldhash::fast::RandomState>,
     limit: usize,
-    walked: Option<Instant>,
+    /// Walks allowed now, and since when.
+    allowed: (u32, Option<Instant>),
 }
 
 impl Cgroups {
@@ -57,7 +62,7 @@ impl Cgroups {
             mount,
             paths: HashMap::default(),
             limit: LIMIT,
-            walked: None,
+            allowed: (BURST, None),
         }
     }
 
@@ -65,6 +70,12 @@ impl Cgroups {
     #[must_use]
     pub fn mount(&self) -> &Path {
         &self.mount
+    }
+
+    /// The directory of a [`Self::path`].
+    #[must_use]
+    pub fn directory(&self, path: &str) -> PathBuf {
+        self.mount.join(path.trim_start_matches('/'))
     }
 
     /// The path of a cgroup, `/` being the root's. A cgroup that is gone keeps its path while
@@ -77,13 +88,9 @@ impl Cgroups {
     }
 
     fn look_for(&mut self, id: u64, now: Instant) -> Option<Arc<str>> {
-        let recent = self
-            .walked
-            .is_some_and(|at| now.saturating_duration_since(at) < INTERVAL);
-        if id == 0 || recent {
+        if id == 0 || !self.may_walk(now) {
             return None;
         }
-        self.walked = Some(now);
         let found = walk(&self.mount, self.limit);
         if self.paths.len() + found.len() > self.limit {
             self.paths.clear();
@@ -94,6 +101,22 @@ impl Cgroups {
             self.paths.entry(id).or_insert(None);
         }
         self.paths.get(&id).cloned().flatten()
+    }
+
+    /// Takes one of the walks that are allowed.
+    fn may_walk(&mut self, now: Instant) -> bool {
+        let (left, since) = &mut self.allowed;
+        let from = *since.get_or_insert(now);
+        let earned = now.saturating_duration_since(from).as_secs() / INTERVAL.as_secs();
+        if earned > 0 {
+            *since = Some(now);
+            *left = u32::try_from(earned).map_or(BURST, |earned| (*left + earned).min(BURST));
+        }
+        *left = match left.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        true
     }
 }
 
@@ -221,12 +244,24 @@ mod tests {
         fs::create_dir(tree.0.join("sys/fs/cgroup/new")).unwrap();
         let new = tree.id("new");
         fs::remove_dir(tree.0.join("sys/fs/cgroup/old")).unwrap();
-        assert_eq!(cgroups.look_for(new, start), None, "no two walks at once");
-        assert_eq!(
-            cgroups.look_for(new, start + INTERVAL).as_deref(),
-            Some("/new")
-        );
+        assert_eq!(cgroups.look_for(new, start).as_deref(), Some("/new"));
         assert_eq!(cgroups.path(old).as_deref(), Some("/old"));
+    }
+
+    #[test]
+    fn ids_that_nobody_has_do_not_keep_us_walking() {
+        let tree = Tree::new("absent-ids", &["old"]);
+        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let start = Instant::now();
+        for absent in 0..u64::from(BURST) {
+            assert_eq!(cgroups.look_for(u64::MAX - absent, start), None);
+        }
+        fs::create_dir(tree.0.join("sys/fs/cgroup/late")).unwrap();
+        let late = tree.id("late");
+        let soon = start + INTERVAL / 2;
+        assert_eq!(cgroups.look_for(late, soon), None, "all walks are used up");
+        let later = start + INTERVAL;
+        assert_eq!(cgroups.look_for(late, later).as_deref(), Some("/late"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What happens at a bound.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use observer::capture::record::Body;
 use observer::capture::{Capture, CaptureError, Settings};
 use observer_ebpf::{Counter, Direction};
 
@@ -92,23 +94,74 @@ fn many_rings_share_the_connections_and_both_directions_keep_to_one() {
     capture.attach(&world.directory).unwrap();
     let mut readers = capture.rings();
     assert_eq!(readers.len(), 4);
-    let mut pairs: Vec<_> = (0..16).map(|_| world.pair("127.0.0.1:0")).collect();
+    let listener = world.listen("127.0.0.1:0");
+    let address = listener.local_addr().unwrap();
+    let mut pairs: Vec<_> = (0..64).map(|_| world.join(&listener, address)).collect();
     for (client, server) in &mut pairs {
         send(client, server, &noise(50));
     }
     let mut bytes = 0;
+    // By cookie, and by the ports that both ends share.
+    let (mut of_socket, mut of_connection) = (HashMap::new(), HashMap::new());
     for (ring, reader) in readers.iter_mut().enumerate() {
         let mut here = 0;
         reader.drain(u64::MAX, |record| {
             here += u64::from(record.header.length);
             if record.header.cookie != 0 {
-                assert_eq!(record.header.cookie & 3, ring as u64);
+                assert_eq!(*of_socket.entry(record.header.cookie).or_insert(ring), ring);
+            }
+            if let Body::Connection(_, identity) = record.body {
+                let (local, remote) = (identity.local_port, identity.remote_port);
+                let ports = (local.min(remote), local.max(remote));
+                assert_eq!(*of_connection.entry(ports).or_insert(ring), ring);
             }
         });
         assert!(here > 0, "ring {ring} was not used");
         bytes += here;
     }
-    assert_eq!(bytes, 16 * 100);
+    assert_eq!(bytes, 64 * 100);
+    assert_eq!((of_socket.len(), of_connection.len()), (128, 64));
+}
+
+#[test]
+fn sockets_joined_on_all_processors_at_once_have_one_place_each() {
+    let mut world = World::unselected(&Settings::default());
+    let pairs: Vec<_> = (0..16).map(|_| world.pair("127.0.0.1:0")).collect();
+    std::thread::scope(|scope| {
+        for (client, server) in &pairs {
+            for (from, to) in [(client, server), (server, client)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                scope.spawn(move || send(&mut from, &mut to, &noise(4 << 20)));
+            }
+        }
+        world.select();
+    });
+    world.closes();
+    let tracked = world.capture.counters().tracked_sockets().unwrap();
+    assert_eq!(world.counters().get(Counter::SocketsTracked), tracked);
+    assert!(tracked <= 32, "{tracked}");
+    drop(pairs);
+    world.records();
+    assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 0);
+    assert_eq!(world.counters().get(Counter::SocketsReleased), tracked);
+}
+
+#[test]
+fn a_joined_socket_gives_its_place_back_when_it_has_said_its_last() {
+    let mut world = World::unselected(&Settings::default());
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    world.select();
+    send(&mut client, &mut server, &noise(10));
+    send(&mut server, &mut client, &noise(10));
+    let tracked = |world: &World| world.capture.counters().tracked_sockets().unwrap();
+    assert_eq!(tracked(&world), 2);
+    drop(client);
+    // The server acknowledges the FIN and says nothing: the client's socket is gone before its FIN.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(tracked(&world), 1);
+    drop(server);
+    assert_eq!(tracked(&world), 0);
+    world.closes();
 }
 
 #[test]

@@ -88,6 +88,26 @@ fn a_cgroup_that_is_gone_is_swept() {
 }
 
 #[test]
+fn sockets_that_outlive_their_cgroup_are_seen_to_their_end() {
+    let mut world = World::new();
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    fs::remove_dir(&world.directory).unwrap();
+    assert_eq!(world.capture.sweep(), 1);
+    fs::create_dir(&world.directory).unwrap();
+    world.select();
+    send(&mut client, &mut server, &noise(10));
+    let (mut other_client, mut other_server) = world.pair("127.0.0.1:0");
+    send(&mut other_client, &mut other_server, &noise(100));
+    let cookies = [&client, &server].map(|end| world.cookie(end));
+    drop((client, server));
+    for cookie in cookies {
+        assert_eq!(world.life(cookie).last(), Some(&Kind::Closed));
+    }
+    assert_eq!(world.closes(), 2 * 110);
+    assert_eq!(world.capture.counters().tracked_sockets().unwrap(), 2);
+}
+
+#[test]
 fn an_absent_cgroup_is_one_sentence_with_the_directory_that_was_tried() {
     let mut world = World::unselected(&Settings::default());
     let error = world

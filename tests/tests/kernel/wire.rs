@@ -1,9 +1,10 @@
 //! Segments that a well-behaved peer on loopback never sends: repeated, out of order, forged,
 //! before the connection is accepted. The peer is this test, behind a TUN device.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,7 +12,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
+use observer::capture::record::Body;
+use observer::capture::{Capture, Settings};
 use observer_ebpf::{Counter, Direction, Flags, Kind, Reason};
+use observer_tests::network::apart;
 
 use crate::harness::{World, noise, send};
 
@@ -337,6 +342,141 @@ fn the_first_request_of_a_deferred_accept_is_early() {
         .collect();
     assert_eq!(early, [world.identity(&client).sent_first]);
     assert_eq!(world.closes(), 2 * 75);
+}
+
+#[test]
+fn with_many_rings_what_passes_the_listener_is_in_the_ring_of_its_child() {
+    let world = World::new();
+    let mut capture = Capture::load(&Settings {
+        rings: 8,
+        ring_bytes: 1 << 20,
+        wake_bytes: 4096,
+        ..Settings::default()
+    })
+    .unwrap();
+    capture.attach(&world.directory).unwrap();
+    let listener = world.listen("127.0.0.1:0");
+    option(&listener, libc::TCP_DEFER_ACCEPT, 5);
+    for _ in 0..40 {
+        let address = listener.local_addr().unwrap();
+        let mut client = world.inside(|| TcpStream::connect(address)).unwrap();
+        client.write_all(&noise(70)).unwrap();
+        assert_eq!(take(&mut listener.accept().unwrap().0, 70), noise(70));
+    }
+    let (mut early, mut children) = (HashMap::new(), HashMap::new());
+    for (ring, reader) in capture.rings().iter_mut().enumerate() {
+        reader.drain(u64::MAX, |record| match record.body {
+            Body::Early(identity, _) => {
+                assert!(!children.contains_key(&identity.remote_port), "in order");
+                early.insert(identity.remote_port, ring);
+            }
+            Body::Connection(Kind::Accepted, identity) => {
+                children.insert(identity.remote_port, ring);
+            }
+            _ => {}
+        });
+    }
+    assert_eq!(early.len(), 40);
+    assert_eq!(early, children);
+}
+
+/// A connect that sends its first bytes on the SYN.
+fn fast_open(to: SocketAddrV4) -> TcpStream {
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::empty(),
+        None,
+    )
+    .unwrap();
+    option(&socket, libc::TCP_FASTOPEN_CONNECT, 1);
+    connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_request_on_the_syn_is_counted_once_at_each_end() {
+    apart(&[], || {
+        // Both ends may, and without a cookie from an earlier connection.
+        std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "519")?;
+        let mut world = World::new();
+        let listener = world.listen("127.0.0.1:0");
+        option(&listener, libc::TCP_FASTOPEN, 16);
+        let SocketAddr::V4(address) = listener.local_addr()? else {
+            unreachable!("bound to IPv4");
+        };
+        let mut client = world.inside(|| {
+            let mut client = fast_open(address);
+            client.write_all(&noise(60)).unwrap();
+            client
+        });
+        let mut server = listener.accept()?.0;
+        assert_eq!(take(&mut server, 60), noise(60));
+        send(&mut client, &mut server, &noise(40));
+        send(&mut server, &mut client, &noise(5));
+        let early: Vec<_> = world
+            .records()
+            .iter()
+            .filter(|kept| kept.kind == Kind::Early)
+            .map(|kept| (kept.identity.unwrap().received_first, kept.head.clone()))
+            .collect();
+        let (at_client, at_server) = (world.identity(&client), world.identity(&server));
+        assert_eq!(early, [(at_server.received_first, noise(60))]);
+        assert_eq!(at_client.sent_first, at_server.received_first);
+        assert_eq!(at_client.received_first, at_server.sent_first);
+        let sent = [noise(60), noise(40)].concat();
+        let cookie = world.cookie(&client);
+        assert_eq!(world.bytes(cookie, Direction::Sent), sent);
+        let cookie = world.cookie(&server);
+        let rest = world.payload(cookie, Direction::Received);
+        assert_eq!((rest.len(), rest[0].header.position), (1, 60));
+        assert_eq!(world.bytes(cookie, Direction::Sent), noise(5));
+        assert_eq!(world.closes(), 2 * 105);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn segments_over_64_kib_have_their_whole_length() {
+    let big = ["gso_max_size", "200000", "gro_max_size", "200000"];
+    apart(&big, || {
+        let mut world = World::new();
+        let (mut client, mut server) = world.pair("[::1]:0");
+        send(&mut client, &mut server, &noise(8 << 20));
+        let mut longest = 0;
+        for (end, direction) in [(&client, Direction::Sent), (&server, Direction::Received)] {
+            let cookie = world.cookie(end);
+            let mut next = 0;
+            for kept in world.payload(cookie, direction) {
+                assert_eq!(kept.header.position, next);
+                next += u64::from(kept.header.length);
+                longest = longest.max(kept.header.length);
+            }
+            assert_eq!(next, 8 << 20);
+        }
+        assert!(longest > 65_536, "{longest}");
+        assert_eq!(world.closes(), 2 * (8 << 20));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_fin_that_comes_with_known_bytes_is_told() {
+    let mut world = World::new();
+    let (mut wire, mut server) = opened(&world);
+    wire.say(&noise(100));
+    assert_eq!(take(&mut server, 100), noise(100));
+    wire.put(-100, ACK | FIN, &noise(100));
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+    let cookie = world.cookie(&server);
+    let fin = world.of(cookie, |kept| {
+        let header = kept.header;
+        (header.flags & Flags::FIN != 0).then_some((header.position, header.length))
+    });
+    assert_eq!(fin, [(100, 0)]);
+    assert_eq!(world.closes(), 100);
 }
 
 #[test]
