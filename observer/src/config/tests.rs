@@ -67,6 +67,27 @@ fn every_key_of_the_file_is_a_setting() {
 }
 
 #[test]
+fn the_page_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == document::configuration(),
+        "docs/configuration.md is stale: \
+         cargo run -p observer -- config document > docs/configuration.md"
+    );
+}
+
+#[test]
+fn the_page_shows_a_valid_file() {
+    let page = document::configuration();
+    let (_, file) = page.split_once("```yaml\n").unwrap();
+    let (file, _) = file.split_once("```\n").unwrap();
+    assert_eq!(parse(file), Ok(Config::default()));
+    assert!(page.contains("| `listen` | `127.0.0.1:9464` | `OBSERVER_LISTEN` |"));
+    assert!(page.contains("| `cgroups` | none | `OBSERVER_CGROUPS` |"));
+}
+
+#[test]
 fn helps_are_sentences() {
     for setting in SETTINGS {
         assert!(setting.help.ends_with('.'), "{}", setting.key);
