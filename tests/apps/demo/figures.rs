@@ -1,12 +1,13 @@
 //! Figures as a person reads them.
 
-/// Seconds: `730 µs`, `12.3 ms`, `1.20 s`.
+/// Seconds: `730 µs`, `12.3 ms`, `123 ms`, `1.20 s`: at most seven characters up to 1,000 s.
 pub(crate) fn time(seconds: Option<f64>) -> String {
     match seconds {
         None => "-".into(),
         Some(s) if s.is_infinite() => "> 10 s".into(),
         Some(s) if s < 0.001 => format!("{:.0} µs", s * 1e6),
-        Some(s) if s < 1.0 => format!("{:.1} ms", s * 1e3),
+        Some(s) if s < 0.1 => format!("{:.1} ms", s * 1e3),
+        Some(s) if s < 1.0 => format!("{:.0} ms", s * 1e3),
         Some(s) => format!("{s:.2} s"),
     }
 }
@@ -39,6 +40,7 @@ mod tests {
             (None, "-"),
             (Some(0.000_73), "730 µs"),
             (Some(0.0123), "12.3 ms"),
+            (Some(0.123), "123 ms"),
             (Some(1.2), "1.20 s"),
             (Some(f64::INFINITY), "> 10 s"),
         ];

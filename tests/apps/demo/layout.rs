@@ -27,7 +27,7 @@ pub(crate) struct Line {
 }
 
 /// Columns of a figure, the blanks before it included.
-const FIGURE: usize = 9;
+const FIGURE: usize = 8;
 /// Blanks before a line.
 const MARGIN: &str = "  ";
 /// Rows from which there is room for empty lines between the parts.
@@ -87,7 +87,7 @@ fn cut(text: &str, columns: usize) -> String {
 /// ```text
 ///   GET /v1/shops/{shop_id}/products/{product_id}   ─▶   GET …/products/{product_id}
 /// ```
-fn name(text: &str, columns: usize) -> String {
+pub(crate) fn name(text: &str, columns: usize) -> String {
     let route = text.split_once(" /").filter(|_| text.len() > columns);
     let Some((method, path)) = route else {
         return cut(text, columns);

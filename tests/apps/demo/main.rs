@@ -27,7 +27,7 @@ use observer_tests::scrape::Scrape;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::screen::Screen;
+use crate::screen::{Screen, size};
 
 const DATABASE: &str = "naytifedb";
 /// The cgroup's name, and so the service's.
@@ -213,8 +213,8 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
     let sum = |metric| scrape.select(metric).with("service", SERVICE).sum();
     let verdict = match (wrong, sent.unanswered, &settled) {
         (0, 0, Ok(_)) => format!(
-            "All {} requests, {} SQL executions and {} Redis commands were counted, none twice;\n\
-             the ledger of bytes closes.",
+            "Counted as sent: {} requests, {} SQL executions, {} Redis commands.\n\
+             The ledger closes: every byte is accounted for.",
             sum("naytife_http_request_duration_seconds_count"),
             sum("naytife_database_query_duration_seconds_count"),
             sum("naytife_redis_commands_total"),
@@ -223,7 +223,10 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
         (0, unanswered, _) => format!("The shop did not answer {unanswered} requests."),
         (wrong, ..) => format!("{wrong} lines do not agree."),
     };
-    eprintln!("{}\n{verdict}\n", table::accounts(&sections));
+    eprintln!(
+        "{}\n{verdict}\n",
+        table::accounts(&sections, size().columns)
+    );
     eprintln!("Three of the {} lines of /metrics:\n", scrape.lines());
     for line in EXAMPLES.iter().filter_map(|start| largest(&text, start)) {
         eprintln!("  {line}");
@@ -241,11 +244,11 @@ const EXAMPLES: [&str; 3] = [
 
 const NEXT: &str = "
 Where to look next
-  docs/metrics.md                   every metric, its labels and where it comes from
-  docs/operations.md                running it on a host, and having Prometheus scrape it
+  docs/metrics.md                   every metric, and where it comes from
+  docs/operations.md                run it on a host, have Prometheus scrape it
   docs/architecture.md              how it works
-  cargo xtask run -- --cgroup PATH  observe something of your own;
-                                    then: curl http://127.0.0.1:9464/metrics";
+  cargo xtask run -- --cgroup PATH  observe something of your own; then:
+                                    curl http://127.0.0.1:9464/metrics";
 
 /// Of the lines that begin like this, the one with the largest value.
 fn largest<'a>(text: &'a str, start: &str) -> Option<&'a str> {

@@ -24,6 +24,12 @@ const USUAL: Size = Size {
     rows: 24,
 };
 
+/// A file or a pipe.
+const NONE: Size = Size {
+    columns: 160,
+    rows: usize::MAX,
+};
+
 /// Draws on the terminal's other screen, so that what was there comes back; where nobody watches,
 /// a line a second.
 pub(crate) struct Screen {
@@ -118,13 +124,14 @@ impl Drop for Screen {
 }
 
 /// The terminal's, asked each time: it may be resized.
-fn size() -> Size {
+pub(crate) fn size() -> Size {
     match tcgetwinsize(stderr()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Size {
             columns: size.ws_col.into(),
             rows: size.ws_row.into(),
         },
-        _ => USUAL,
+        Ok(_) => USUAL,
+        Err(_) => NONE,
     }
 }
 

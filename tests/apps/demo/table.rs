@@ -4,15 +4,22 @@ use std::fmt::Write as _;
 
 use observer_tests::account::Line;
 
-/// One table of all sections, in columns that line up, with a mark where the two differ.
-pub(crate) fn accounts(sections: &[(&str, Vec<Line>)]) -> String {
+use crate::layout::name;
+
+/// What stands right of a name: two figures, a mark and the blanks between.
+const FIGURES: usize = 2 + 2 + 8 + 2 + 8 + 2 + 10;
+
+/// One table of all sections in that many columns, lined up, with a mark where the two differ.
+pub(crate) fn accounts(sections: &[(&str, Vec<Line>)], columns: usize) -> String {
     let names = sections
         .iter()
         .flat_map(|(title, lines)| lines.iter().map(|line| line.what.as_str()).chain([*title]));
-    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = longest.min(columns.saturating_sub(FIGURES));
     let mut text = String::new();
     for (title, lines) in sections {
         let mut row = |what: &str, sent: &str, counted: &str, mark: &str| {
+            let what = name(what, width);
             let line = format!("  {what:<width$}  {sent:>8}  {counted:>8}  {mark}");
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", line.trim_end());
@@ -44,7 +51,7 @@ mod tests {
             ("Redis", vec![line("get", 2, 1)]),
         ];
         assert_eq!(
-            accounts(&sections),
+            accounts(&sections, 80),
             "
   HTTP           sent   counted
   GET / 200      1000      1000
