@@ -79,8 +79,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
     let names = Names(Workloads::new(Some(cgroups)));
     let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
-    let interpreted = Arc::new(AtomicU64::new(0));
-    let facts = Facts::new(interpreter, setup.recorder, Arc::clone(&interpreted));
+    let published = Arc::new(AtomicU64::new(0));
+    let facts = Facts::new(interpreter, setup.recorder, Arc::clone(&published));
     let needs = Needs(plan);
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
     let known = Known::new(Arc::new(needs), statements);
@@ -109,7 +109,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         &capture,
         pipeline.books().to_vec(),
         failed,
-        interpreted,
+        published,
     ));
     Ok(Box::new(Live {
         capture,

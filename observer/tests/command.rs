@@ -18,6 +18,9 @@ mod tests {
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
+    /// Arguments, environment, how the sentence begins.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
     #[test]
     fn what_is_wrong_is_one_clear_sentence_and_a_failure() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -29,7 +32,7 @@ mod tests {
             format!("observer: {file}:1:1: unknown key \"lisen\", did you mean \"listen\"?\n");
         let absent = "observer: cannot read the configuration /nowhere.yaml: ";
         let busy = format!("observer: cannot listen on {taken}: another process already does; ");
-        let cases: [(&[&str], &[(&str, &str)], &str); 6] = [
+        let cases: [Case<'_>; 6] = [
             (&["run", "--config", file], &[], &unknown),
             (&["config", "check"], &[("OBSERVER_CONFIG", file)], &unknown),
             (&["run", "--config", "/nowhere.yaml"], &[], absent),

@@ -101,7 +101,7 @@ fn agrees_exactly(scrape: &Scrape, log: &[Access]) -> Result<()> {
 /// Reads until the server has sent `count` responses with `Content-Length`-free short bodies.
 fn read_until(stream: &mut TcpStream, needle: &[u8], count: usize) -> Result<()> {
     let mut all = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 8192];
     while all
         .windows(needle.len())
         .filter(|window| *window == needle)
@@ -271,8 +271,8 @@ fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
         .build()
         .into();
     let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
-    for n in 0..40 {
-        let path = ["/", "/v1/shops/3/orders", "/missing", "/health"][n % 4];
+    let paths = ["/", "/v1/shops/3/orders", "/missing", "/health"];
+    for path in paths.iter().cycle().take(40) {
         let mut response = client.get(format!("http://{address}{path}")).call()?;
         response.body_mut().read_to_string()?;
         *statuses

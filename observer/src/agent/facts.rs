@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::correlate::Exchange;
-use crate::export::Recorder;
+use crate::export::{Fact, Recorder};
 use crate::interpret::Interpreter;
 use crate::pipeline;
 use crate::time::Timestamp;
@@ -18,32 +18,32 @@ pub(super) struct Facts {
     interpreter: Interpreter,
     recorder: Recorder,
     /// Facts of one exchange; the interpreter's symbols are needed to record them.
-    facts: Vec<crate::export::Fact>,
+    found: Vec<Fact>,
     ticked: Timestamp,
     exchanges: u64,
-    interpreted: Arc<AtomicU64>,
+    published: Arc<AtomicU64>,
 }
 
 impl Facts {
-    /// `interpreted` is to hold how many exchanges are in the series.
+    /// `published` is to hold how many exchanges are in the series.
     pub(super) fn new(
         interpreter: Interpreter,
         recorder: Recorder,
-        interpreted: Arc<AtomicU64>,
+        published: Arc<AtomicU64>,
     ) -> Self {
         Self {
             interpreter,
             recorder,
-            facts: Vec::new(),
+            found: Vec::new(),
             ticked: Timestamp::default(),
             exchanges: 0,
-            interpreted,
+            published,
         }
     }
 
     fn record(&mut self) {
         let symbols = self.interpreter.symbols();
-        for fact in self.facts.drain(..) {
+        for fact in self.found.drain(..) {
             self.recorder.record(&fact, symbols);
         }
     }
@@ -51,19 +51,19 @@ impl Facts {
 
 impl pipeline::Interpreter for Facts {
     fn exchange(&mut self, exchange: Exchange) {
-        let facts = &mut self.facts;
+        let found = &mut self.found;
         self.interpreter
-            .exchange(&exchange, &mut |fact| facts.push(fact));
+            .exchange(&exchange, &mut |fact| found.push(fact));
         self.record();
         self.exchanges += 1;
     }
 
     fn time(&mut self, watermark: Timestamp) {
-        let facts = &mut self.facts;
+        let found = &mut self.found;
         self.interpreter
-            .settle(watermark, &mut |fact| facts.push(fact));
+            .settle(watermark, &mut |fact| found.push(fact));
         self.record();
-        self.interpreted.store(self.exchanges, Ordering::Release);
+        self.published.store(self.exchanges, Ordering::Release);
         if watermark.0.saturating_sub(self.ticked.0) >= TICK {
             self.ticked = watermark;
             self.recorder.tick(watermark, self.interpreter.symbols());

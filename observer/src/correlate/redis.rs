@@ -9,7 +9,7 @@
 //!
 //! # After a loss
 //! The decoder knows when pairing is without doubt again (its module `rhythm` says how) and tells
-//! with [`Message::InStep`]. Until then no reply is paired with a command:
+//! with [`Message::InStep`](crate::decode::redis::Message::InStep). Until then no reply is paired with a command:
 //!
 //! - replies were missed: the unanswered commands, and each further one, are [`Outcome::Unknown`];
 //! - commands were missed: the replies that follow answer first the commands that were seen, then
