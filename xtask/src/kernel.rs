@@ -44,11 +44,11 @@ pub(crate) fn describe() -> String {
         return "no toolchain yet".into();
     };
     let tools = shell::top().join(".tools");
-    let linked = toolchain
+    let built = toolchain
         .llvm()
         .is_ok_and(|llvm| installed_as(&tools, &format!("llvm-{llvm}")));
-    let linker = if linked { "there" } else { "not built yet" };
-    format!("{toolchain}; bpf-linker {LINKER_VERSION} is {linker}")
+    let state = if built { "there" } else { "not built yet" };
+    format!("{toolchain}; bpf-linker {LINKER_VERSION} is {state}")
 }
 
 /// Builds the programs to the place where the agent's build script looks for them.

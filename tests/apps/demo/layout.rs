@@ -3,6 +3,8 @@
 //! Every part keeps its heading; the rows that are left are dealt out by weight, and a heading
 //! whose part is cut says so: `SQL (5 of 19)`.
 
+use std::fmt::Write as _;
+
 /// What there is room for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
@@ -156,7 +158,8 @@ const NAME: usize = 48;
 fn row<'a>(first: &str, figures: impl Iterator<Item = &'a str>, width: usize) -> String {
     let mut text = format!("{MARGIN}{first:<width$}");
     for figure in figures {
-        text.push_str(&format!("{figure:>FIGURE$}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{figure:>FIGURE$}");
     }
     text
 }

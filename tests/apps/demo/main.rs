@@ -159,13 +159,7 @@ fn watch(
     loop {
         match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(Event::Sent(sent)) => {
-                screen.show(
-                    stage.agent.scrape()?,
-                    progress.requests(),
-                    start.elapsed(),
-                    duration,
-                );
-                screen.finish();
+                screen.finish(&stage.agent.scrape()?, start.elapsed());
                 return sent;
             }
             Ok(Event::Interrupted) => bail!("interrupted"),

@@ -37,8 +37,6 @@ pub(crate) struct Screen {
     address: SocketAddr,
     live: bool,
     before: Option<(Scrape, Duration)>,
-    last: Vec<Part>,
-    losses: Vec<String>,
 }
 
 /// A scrape, and the one before it for rates.
@@ -60,53 +58,49 @@ impl Screen {
             address,
             live,
             before: None,
-            last: Vec::new(),
-            losses: Vec::new(),
         }
     }
 
-    /// Shows the state at `elapsed`.
+    /// Shows the state at `elapsed`, with the rates since the last time.
     pub(crate) fn show(&mut self, scrape: Scrape, sent: u64, elapsed: Duration, of: Duration) {
-        let since = self.before.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
-        let view = View {
-            now: &scrape,
-            before: self.before.as_ref().map(|(scrape, _)| scrape),
-            seconds: elapsed.saturating_sub(since).as_secs_f64().max(0.001),
-            service: self.service,
-        };
         let seconds = elapsed.min(of).as_secs_f64();
-        self.last = vec![view.routes(), view.queries(), view.redis(), view.shops()];
-        self.losses = view.losses();
         if self.live {
             let title = format!(
                 "{seconds:.0} of {} s, {sent} requests answered, http://{}/metrics",
                 of.as_secs(),
                 self.address
             );
-            self.draw(&title);
+            draw(&title, &self.view(&scrape, elapsed));
         } else {
             eprintln!("{seconds:>3.0} s: {sent} requests answered");
         }
         self.before = Some((scrape, elapsed));
     }
 
-    /// Goes back to where the user was, and leaves the last state there, all of it.
-    pub(crate) fn finish(mut self) {
+    /// Goes back to where the user was, and leaves there all there is to show, with the rates over
+    /// the whole time.
+    pub(crate) fn finish(mut self, scrape: &Scrape, elapsed: Duration) {
         self.leave();
+        self.before = None;
+        let view = self.view(scrape, elapsed);
         let size = Size {
             rows: usize::MAX,
             ..size()
         };
-        for line in picture("", &self.last, &self.losses, size) {
+        let title = format!("Over {:.0} s", elapsed.as_secs_f64());
+        for line in picture(&title, &view.parts(), &view.losses(), size) {
             eprintln!("{}", line.plain());
         }
     }
 
-    /// From the top left corner, each line over what it replaces, nothing below.
-    fn draw(&self, title: &str) {
-        let lines = picture(title, &self.last, &self.losses, size());
-        let lines: Vec<String> = lines.iter().map(|line| line.styled() + "\x1b[K").collect();
-        eprint!("\x1b[H{}\x1b[J", lines.join("\r\n"));
+    fn view<'a>(&'a self, now: &'a Scrape, elapsed: Duration) -> View<'a> {
+        let since = self.before.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
+        View {
+            now,
+            before: self.before.as_ref().map(|(scrape, _)| scrape),
+            seconds: elapsed.saturating_sub(since).as_secs_f64().max(0.001),
+            service: self.service,
+        }
     }
 
     fn leave(&mut self) {
@@ -121,6 +115,13 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// From the top left corner, each line over what it replaces, nothing below.
+fn draw(title: &str, view: &View<'_>) {
+    let lines = picture(title, &view.parts(), &view.losses(), size());
+    let lines: Vec<String> = lines.iter().map(|line| line.styled() + "\x1b[K").collect();
+    eprint!("\x1b[H{}\x1b[J", lines.join("\r\n"));
 }
 
 /// The terminal's, asked each time: it may be resized.
@@ -138,6 +139,10 @@ pub(crate) fn size() -> Size {
 // === impl View ===
 
 impl<'a> View<'a> {
+    fn parts(&self) -> [Part; 4] {
+        [self.routes(), self.queries(), self.redis(), self.shops()]
+    }
+
     fn routes(&self) -> Part {
         let rows = self.rows(HTTP, ["method", "endpoint"], |[method, endpoint], all| {
             let narrow = |metric: &str| {
