@@ -57,6 +57,8 @@ enum ConfigVerb {
     Show(Overrides),
     /// Exit with 0 where the configuration is valid, else say what is wrong.
     Check(Overrides),
+    /// Print docs/configuration.md.
+    Document,
 }
 
 /// Options over the configuration file and the environment (OBSERVER_…).
@@ -129,6 +131,7 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
         Verb::Config { what } => match what {
             ConfigVerb::Show(overrides) => print(&config::settings::show(&overrides.resolve()?))?,
             ConfigVerb::Check(overrides) => drop(overrides.resolve()?),
+            ConfigVerb::Document => print(&config::document::configuration())?,
         },
         Verb::Metrics => print(&document::metrics())?,
     }

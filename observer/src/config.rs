@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub mod document;
 pub mod log;
 pub mod reassembly;
 mod scalar;

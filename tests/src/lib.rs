@@ -15,6 +15,7 @@ pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod promtool;
 pub mod redis;
 pub mod scrape;

@@ -12,7 +12,13 @@ pub(crate) fn run() -> Result<()> {
     let size = fs::metadata(&agent)
         .with_context(|| format!("cannot read {}", agent.display()))?
         .len();
-    shell::step(&format!("built {} ({} KiB)", agent.display(), size / 1024));
+    let tenths = size * 10 / (1024 * 1024);
+    shell::step(&format!(
+        "built {} ({}.{} MiB)",
+        agent.display(),
+        tenths / 10,
+        tenths % 10
+    ));
     Ok(())
 }
 

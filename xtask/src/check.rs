@@ -1,4 +1,4 @@
-//! Formatting, lints on both targets, documentation.
+//! Formatting, lints on both targets, documentation, generated pages.
 
 use std::fs;
 
@@ -29,19 +29,37 @@ pub(crate) fn run() -> Result<()> {
         ])
         .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
-    shell::step("docs/metrics.md");
-    fresh()?;
+    shell::step("generated pages");
+    GENERATED.iter().try_for_each(fresh)?;
     shell::step("checked");
     Ok(())
 }
 
-/// The list of metrics is generated from the table in the code.
-fn fresh() -> Result<()> {
-    let generate = ["run", "--quiet", "--package", "observer", "--", "metrics"];
-    let text = shell::output(&mut shell::cargo(generate)).context("`observer metrics` failed")?;
-    let path = shell::top().join("docs/metrics.md");
-    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+/// A page that the agent writes from a table in its code.
+struct Page {
+    path: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const GENERATED: [Page; 2] = [
+    Page {
+        path: "docs/metrics.md",
+        arguments: &["metrics"],
+    },
+    Page {
+        path: "docs/configuration.md",
+        arguments: &["config", "document"],
+    },
+];
+
+fn fresh(page: &Page) -> Result<()> {
+    let Page { path, arguments } = page;
+    let by_hand = format!("cargo run -p observer -- {}", arguments.join(" "));
+    let mut command = shell::cargo(["run", "--quiet", "--package", "observer", "--"]);
+    let text =
+        shell::output(command.args(*arguments)).with_context(|| format!("`{by_hand}` failed"))?;
+    if fs::read_to_string(shell::top().join(path)).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    bail!("docs/metrics.md is stale: run `cargo run -p observer -- metrics > docs/metrics.md`")
+    bail!("{path} is stale: run `{by_hand} > {path}`")
 }

@@ -38,12 +38,17 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
-/// Which toolchain is there.
+/// Which toolchain is there, and whether its linker is.
 pub(crate) fn describe() -> String {
-    present().map_or_else(
-        || "no toolchain yet".into(),
-        |toolchain| toolchain.to_string(),
-    )
+    let Some(toolchain) = present() else {
+        return "no toolchain yet".into();
+    };
+    let tools = shell::top().join(".tools");
+    let built = toolchain
+        .llvm()
+        .is_ok_and(|llvm| installed_as(&tools, &format!("llvm-{llvm}")));
+    let state = if built { "there" } else { "not built yet" };
+    format!("{toolchain}; bpf-linker {LINKER_VERSION} is {state}")
 }
 
 /// Builds the programs to the place where the agent's build script looks for them.

@@ -31,7 +31,7 @@ enum Verb {
     Demo(demo::Args),
     /// Run every test, those on the real kernel with real servers included
     Test(test::Args),
-    /// Check formatting, lints on both targets and documentation
+    /// Check formatting, lints on both targets, documentation and generated pages
     Check,
     /// Measure decoders, kernel programs and the throughput of observed servers
     Bench(bench::Args),

@@ -88,7 +88,7 @@ const PACKAGES: &[Package] = &[
     server("nginx-light", Proof::Program("nginx"), Need::Servers, "the HTTP server", "nginx"),
     row("wrk", Proof::Program("wrk"), Need::Servers, "load for HTTP"),
     row("curl", Proof::Program("curl"), Need::Servers, "a client of HTTP"),
-    server("prometheus", Proof::Program("promtool"), Need::Servers, "promtool, which reads what the agent exposes", "prometheus"),
+    server("prometheus", Proof::Program("prometheus"), Need::Servers, "what scrapes the agent, and promtool", "prometheus"),
     row("iproute2", Proof::Program("ip"), Need::Servers, "network namespaces"),
 ];
 

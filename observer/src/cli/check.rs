@@ -13,7 +13,7 @@ pub struct Requirement {
     pub name: String,
     /// Whether it is there.
     pub state: State,
-    /// What to do where it is not: a command, or a sentence.
+    /// What to do where it is not: a command, or a sentence; empty where the state says it.
     pub remedy: String,
 }
 
@@ -39,6 +39,9 @@ impl Requirement {
     pub(super) fn sentence(&self) -> String {
         match &self.state {
             State::Met(how) => format!("{}: {how}", self.name),
+            State::Degraded(why) | State::Missing(why) if self.remedy.is_empty() => {
+                format!("{}: {why}", self.name)
+            }
             State::Degraded(why) | State::Missing(why) => {
                 format!("{}: {why}; {}", self.name, self.remedy)
             }
@@ -98,7 +101,7 @@ fn address(config: &Config) -> Requirement {
     Requirement {
         name: "address".into(),
         state,
-        remedy: "or stop what uses it".into(),
+        remedy: String::new(),
     }
 }
 

@@ -23,6 +23,12 @@ impl Setting {
         let key = self.key.replace('.', "_").to_ascii_uppercase();
         format!("{PREFIX}{key}")
     }
+
+    /// Its value in this configuration, as the file would have it.
+    #[must_use]
+    pub fn value(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
 }
 
 const PREFIX: &str = "OBSERVER_";
@@ -138,7 +144,7 @@ pub fn show(config: &Config) -> String {
         line(
             &mut text,
             depth,
-            format_args!("{name}: {}", (setting.show)(config)),
+            format_args!("{name}: {}", setting.value(config)),
         );
         open = sections;
     }

@@ -67,6 +67,27 @@ fn every_key_of_the_file_is_a_setting() {
 }
 
 #[test]
+fn the_page_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == document::configuration(),
+        "docs/configuration.md is stale: \
+         cargo run -p observer -- config document > docs/configuration.md"
+    );
+}
+
+#[test]
+fn the_page_shows_a_valid_file() {
+    let page = document::configuration();
+    let (_, file) = page.split_once("```yaml\n").unwrap();
+    let (file, _) = file.split_once("```\n").unwrap();
+    assert_eq!(parse(file), Ok(Config::default()));
+    assert!(page.contains("| `listen` | `127.0.0.1:9464` | `OBSERVER_LISTEN` |"));
+    assert!(page.contains("| `cgroups` | none | `OBSERVER_CGROUPS` |"));
+}
+
+#[test]
 fn helps_are_sentences() {
     for setting in SETTINGS {
         assert!(setting.help.ends_with('.'), "{}", setting.key);
@@ -100,7 +121,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
         ),
         (
             "interpret: {trust_path_ids: 7}\n",
-            "observer.yaml:1:17: neither true nor false",
+            "observer.yaml:1:29: neither true nor false",
         ),
         ("listen: [\n", "observer.yaml:1:9: "),
         ("a: 1\na: 2\n", "observer.yaml:1:1: "),

@@ -1,6 +1,8 @@
 //! A small shop under load, seen through the agent.
 #![forbid(unsafe_code)]
 
+mod figures;
+mod layout;
 mod screen;
 mod table;
 
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use nix::unistd::geteuid;
 use observer_tests::account;
 use observer_tests::agent::Agent;
 use observer_tests::apps::App;
@@ -20,10 +23,11 @@ use observer_tests::load::{self, Plan, Progress, Sent};
 use observer_tests::postgres::Postgres;
 use observer_tests::process::Place;
 use observer_tests::redis::Redis;
+use observer_tests::scrape::Scrape;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::screen::Screen;
+use crate::screen::{Screen, size};
 
 const DATABASE: &str = "naytifedb";
 /// The cgroup's name, and so the service's.
@@ -63,8 +67,18 @@ struct Stage {
     postgres: Postgres,
 }
 
+/// What shells make of a program that SIGINT ended.
+const BY_SIGNAL: u8 = 130;
+
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let interrupted = Interrupted::default();
+    let result = run(&Args::parse(), &interrupted);
+    // A signal from the terminal also ends what we started, which then is no error of its own.
+    if interrupted.is_set() {
+        eprintln!("interrupted; everything is stopped");
+        return ExitCode::from(BY_SIGNAL);
+    }
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -75,17 +89,14 @@ fn main() -> ExitCode {
 }
 
 /// Whether everything that was sent was counted.
-fn run(args: &Args) -> Result<bool> {
+fn run(args: &Args, interrupted: &Interrupted) -> Result<bool> {
+    if !geteuid().is_root() {
+        bail!("the demo takes root: run `cargo xtask demo` as root");
+    }
     let runtime = Runtime::new()?;
     let (sender, events) = channel();
-    let interrupted = Interrupted::default();
     interrupted.listen(&runtime, &sender)?;
-    // A signal from the terminal also ends what we started, which then is no error of its own.
-    let ended = |result: Result<bool>| match result {
-        _ if interrupted.is_set() => bail!("interrupted; everything is stopped"),
-        other => other,
-    };
-    ended(show(args, &runtime, sender, &events, &interrupted))
+    show(args, &runtime, sender, &events, interrupted)
 }
 
 /// The whole show; what it started is stopped when it returns.
@@ -148,20 +159,14 @@ fn watch(
     loop {
         match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(Event::Sent(sent)) => {
-                screen.show(
-                    &stage.agent.scrape()?,
-                    progress.requests(),
-                    start.elapsed(),
-                    duration,
-                );
-                screen.finish();
+                screen.finish(&stage.agent.scrape()?, start.elapsed());
                 return sent;
             }
             Ok(Event::Interrupted) => bail!("interrupted"),
             Err(RecvTimeoutError::Timeout) => {
                 due += REFRESH;
                 screen.show(
-                    &stage.agent.scrape()?,
+                    stage.agent.scrape()?,
                     progress.requests(),
                     start.elapsed(),
                     duration,
@@ -175,44 +180,76 @@ fn watch(
 /// Puts sent beside counted; whether they agree.
 fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
     let settled = stage.agent.settled();
-    let scrape = stage.agent.scrape()?;
+    let (_, text) = stage.agent.get("/metrics")?;
+    let scrape = Scrape::parse(&text)?;
     // The shop's own connections have no application name.
     let log = stage.postgres.statements()?.of(DATABASE).by("");
-    let redis = (stage.redis.usage()?, stage.redis.lookups()?);
+    let (usage, lookups) = (stage.redis.usage()?, stage.redis.lookups()?);
     let sections = [
         (
-            "HTTP, against the load",
+            "HTTP, sent by the load",
             account::http(sent, &scrape, SERVICE),
         ),
         (
-            "SQL, against PostgreSQL's statement log",
+            "SQL, in PostgreSQL's statement log",
             account::sql(&log, &scrape, SERVICE),
         ),
         (
-            "Redis, against INFO",
-            account::redis(&redis.0, redis.1, &scrape, SERVICE),
+            "Redis, in its INFO",
+            account::redis(&usage, lookups, &scrape, SERVICE),
         ),
     ];
-    let wrong: usize = sections
+    let wrong = sections
         .iter()
-        .map(|(title, lines)| {
-            eprintln!("\n{}", table::accounts(title, lines));
-            lines.iter().filter(|line| !line.agrees()).count()
-        })
-        .sum();
-    let verdict = match (wrong, &settled) {
-        (0, Ok(_)) => {
-            "Everything that was sent was counted, and the ledger of bytes closes.".into()
-        }
-        (0, Err(error)) => format!("Everything was counted, but {error:#}"),
-        (n, _) => format!("{n} lines do not agree."),
+        .flat_map(|(_, lines)| lines)
+        .filter(|line| !line.agrees())
+        .count();
+    let sum = |metric| scrape.select(metric).with("service", SERVICE).sum();
+    let verdict = match (wrong, sent.unanswered, &settled) {
+        (0, 0, Ok(_)) => format!(
+            "Counted as sent: {} requests, {} SQL executions, {} Redis commands.\n\
+             The ledger closes: every byte is accounted for.",
+            sum("naytife_http_request_duration_seconds_count"),
+            sum("naytife_database_query_duration_seconds_count"),
+            sum("naytife_redis_commands_total"),
+        ),
+        (0, 0, Err(error)) => format!("Everything was counted, but {error:#}"),
+        (0, unanswered, _) => format!("The shop did not answer {unanswered} requests."),
+        (wrong, ..) => format!("{wrong} lines do not agree."),
     };
     eprintln!(
-        "\n{verdict}\n\nWhere to look next: docs/metrics.md for every metric, docs/architecture.md for how it \
-         works,\n`cargo xtask run -- --cgroup PATH` to observe something of your own, and\n\
-         `curl http://127.0.0.1:9464/metrics` to see it."
+        "{}\n{verdict}\n",
+        table::accounts(&sections, size().columns)
     );
-    Ok(wrong == 0 && settled.is_ok())
+    eprintln!("Three of the {} lines of /metrics:\n", scrape.lines());
+    for line in EXAMPLES.iter().filter_map(|start| largest(&text, start)) {
+        eprintln!("  {line}");
+    }
+    eprintln!("{NEXT}");
+    Ok(wrong == 0 && sent.unanswered == 0 && settled.is_ok())
+}
+
+/// The beginnings of lines that show what there is.
+const EXAMPLES: [&str; 3] = [
+    "naytife_http_request_duration_seconds_count{method=\"POST\",endpoint=\"/v1/shops/{shop_id}/orders\"",
+    "naytife_database_query_duration_seconds_count{service=\"shop\",database=\"naytifedb\",query=\"CreateOrder\"",
+    "naytife_redis_lookups_total{service=\"shop\",result=\"hit\"",
+];
+
+const NEXT: &str = "
+Where to look next
+  docs/metrics.md                   every metric, and where it comes from
+  docs/operations.md                run it on a host, have Prometheus scrape it
+  docs/architecture.md              how it works
+  cargo xtask run -- --cgroup PATH  observe something of your own; then:
+                                    curl http://127.0.0.1:9464/metrics";
+
+/// Of the lines that begin like this, the one with the largest value.
+fn largest<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+    text.lines()
+        .filter(|line| line.starts_with(start))
+        .max_by(|a, b| value(a).unwrap_or(0.0).total_cmp(&value(b).unwrap_or(0.0)))
 }
 
 // === impl Interrupted ===

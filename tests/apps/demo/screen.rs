@@ -1,29 +1,42 @@
-//! The live table: what a dashboard would show, read from `/metrics` like Prometheus does.
+//! The live picture: what a dashboard would show, read from `/metrics` like Prometheus does.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stderr};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use observer_tests::scrape::{Scrape, Selection};
+use rustix::termios::tcgetwinsize;
 
-use crate::table::{table, time};
-
-const ROUTES: usize = 14;
-const QUERIES: usize = 10;
-const COMMANDS: usize = 6;
+use crate::figures::{rate, share, time};
+use crate::layout::{Part, Size, picture};
 
 const HTTP: &str = "naytife_http_request_duration_seconds";
 const SQL: &str = "naytife_database_query_duration_seconds";
 const REDIS: &str = "naytife_redis_command_duration_seconds";
 
-/// Draws over what it drew before, or line by line where nobody watches.
+/// To the terminal's other screen, without a cursor; and back.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+/// A terminal that does not tell its size.
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
+
+/// A file or a pipe.
+const NONE: Size = Size {
+    columns: 160,
+    rows: usize::MAX,
+};
+
+/// Draws on the terminal's other screen, so that what was there comes back; where nobody watches,
+/// a line a second.
 pub(crate) struct Screen {
     service: &'static str,
     address: SocketAddr,
     live: bool,
     before: Option<(Scrape, Duration)>,
-    last: String,
 }
 
 /// A scrape, and the one before it for rates.
@@ -36,166 +49,207 @@ struct View<'a> {
 
 impl Screen {
     pub(crate) fn new(service: &'static str, address: SocketAddr) -> Self {
+        let live = stderr().is_terminal();
+        if live {
+            eprint!("{ENTER}");
+        }
         Self {
             service,
             address,
-            live: stderr().is_terminal(),
+            live,
             before: None,
-            last: String::new(),
         }
     }
 
-    /// Shows the state at `elapsed`.
-    pub(crate) fn show(&mut self, scrape: &Scrape, sent: u64, elapsed: Duration, of: Duration) {
+    /// Shows the state at `elapsed`, with the rates since the last time.
+    pub(crate) fn show(&mut self, scrape: Scrape, sent: u64, elapsed: Duration, of: Duration) {
+        let seconds = elapsed.min(of).as_secs_f64();
+        if self.live {
+            let title = format!(
+                "{seconds:.0} of {} s, {sent} requests answered, http://{}/metrics",
+                of.as_secs(),
+                self.address
+            );
+            draw(&title, &self.view(&scrape, elapsed));
+        } else {
+            eprintln!("{seconds:>3.0} s: {sent} requests answered");
+        }
+        self.before = Some((scrape, elapsed));
+    }
+
+    /// Goes back to where the user was, and leaves there all there is to show, with the rates over
+    /// the whole time.
+    pub(crate) fn finish(mut self, scrape: &Scrape, elapsed: Duration) {
+        self.leave();
+        self.before = None;
+        let view = self.view(scrape, elapsed);
+        let size = Size {
+            rows: usize::MAX,
+            ..size()
+        };
+        let title = format!("Over {:.0} s", elapsed.as_secs_f64());
+        for line in picture(&title, &view.parts(), &view.losses(), size) {
+            eprintln!("{}", line.plain());
+        }
+    }
+
+    fn view<'a>(&'a self, now: &'a Scrape, elapsed: Duration) -> View<'a> {
         let since = self.before.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
-        let view = View {
-            now: scrape,
+        View {
+            now,
             before: self.before.as_ref().map(|(scrape, _)| scrape),
             seconds: elapsed.saturating_sub(since).as_secs_f64().max(0.001),
             service: self.service,
-        };
-        let mut text = format!(
-            "{:>3} of {} s, {sent} requests answered, http://{}/metrics\n\n",
-            elapsed.min(of).as_secs_f64().round(),
-            of.as_secs(),
-            self.address
-        );
-        for part in [
-            view.routes(),
-            view.shops(),
-            view.queries(),
-            view.redis(),
-            view.losses(),
-        ] {
-            text.push_str(&part);
-            text.push('\n');
         }
-        if self.live {
-            // From the top left corner, and nothing below.
-            eprint!("\x1b[H\x1b[2J{text}");
-        } else {
-            eprintln!("{:>3.0} s: {sent} requests answered", elapsed.as_secs_f64());
-        }
-        self.last = text;
-        self.before = Some((scrape.clone(), elapsed));
     }
 
-    /// Leaves the last state standing.
-    pub(crate) fn finish(&self) {
-        if !self.live {
-            eprintln!("\n{}", self.last);
+    fn leave(&mut self) {
+        if self.live {
+            self.live = false;
+            eprint!("{LEAVE}");
         }
     }
 }
 
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// From the top left corner, each line over what it replaces, nothing below.
+fn draw(title: &str, view: &View<'_>) {
+    let lines = picture(title, &view.parts(), &view.losses(), size());
+    let lines: Vec<String> = lines.iter().map(|line| line.styled() + "\x1b[K").collect();
+    eprint!("\x1b[H{}\x1b[J", lines.join("\r\n"));
+}
+
+/// The terminal's, asked each time: it may be resized.
+pub(crate) fn size() -> Size {
+    match tcgetwinsize(stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Size {
+            columns: size.ws_col.into(),
+            rows: size.ws_row.into(),
+        },
+        Ok(_) => USUAL,
+        Err(_) => NONE,
+    }
+}
+
+// === impl View ===
+
 impl<'a> View<'a> {
-    fn routes(&self) -> String {
-        let rows = self.rows(
-            HTTP,
-            ["method", "endpoint"],
-            ROUTES,
-            |[method, endpoint], all| {
-                let narrow = |metric: &str| {
-                    let samples = self.of(self.now, metric);
-                    samples.with("method", method).with("endpoint", endpoint)
-                };
-                let errors = |class: char| {
-                    let by_status = narrow(&format!("{HTTP}_count")).by(["status_code"]);
-                    let sum: f64 = by_status
-                        .iter()
-                        .filter(|([status], _)| status.starts_with(class))
-                        .map(|(_, count)| count)
-                        .sum();
-                    share(sum, all)
-                };
-                let buckets = narrow(&format!("{HTTP}_bucket"));
-                let mut cells = quantiles(&buckets);
-                cells.extend([errors('4'), errors('5')]);
-                (format!("{method} {endpoint}"), cells)
-            },
-        );
-        table(
-            &["route", "per s", "p50", "p95", "p99", "4xx", "5xx"],
-            &rows,
-        )
+    fn parts(&self) -> [Part; 4] {
+        [self.routes(), self.queries(), self.redis(), self.shops()]
     }
 
-    fn shops(&self) -> String {
-        let rows = self.rows(HTTP, ["shop_id"], 8, |[shop], _| {
-            let name = if shop.is_empty() { "(no tenant)" } else { shop };
+    fn routes(&self) -> Part {
+        let rows = self.rows(HTTP, ["method", "endpoint"], |[method, endpoint], all| {
+            let narrow = |metric: &str| {
+                let samples = self.of(self.now, metric);
+                samples.with("method", method).with("endpoint", endpoint)
+            };
+            let errors = |class: char| {
+                let by_status = narrow(&format!("{HTTP}_count")).by(["status_code"]);
+                let sum: f64 = by_status
+                    .iter()
+                    .filter(|([status], _)| status.starts_with(class))
+                    .map(|(_, count)| count)
+                    .sum();
+                share(sum, all)
+            };
+            let buckets = narrow(&format!("{HTTP}_bucket"));
+            let mut cells = quantiles(&buckets);
+            cells.extend([errors('4'), errors('5')]);
+            (format!("{method} {endpoint}"), cells)
+        });
+        Part::new("HTTP", &["per s", "p50", "p95", "p99", "4xx", "5xx"], rows).weighing(3)
+    }
+
+    fn shops(&self) -> Part {
+        let rows = self.rows(HTTP, ["shop_id"], |[shop], _| {
+            let name = match shop.as_str() {
+                "" => "no tenant".to_owned(),
+                "unknown" => "unknown".to_owned(),
+                id => format!("shop {id}"),
+            };
             let buckets = self.of(self.now, &format!("{HTTP}_bucket"));
-            (name.to_owned(), quantiles(&buckets.with("shop_id", shop)))
+            (name, quantiles(&buckets.with("shop_id", shop)))
         });
-        table(&["shop", "per s", "p50", "p95", "p99"], &rows)
+        Part::new("Shops", &["per s", "p50", "p95", "p99"], rows)
     }
 
-    fn queries(&self) -> String {
-        let rows = self.rows(SQL, ["query"], QUERIES, |[query], _| {
+    fn queries(&self) -> Part {
+        let rows = self.rows(SQL, ["query"], |[query], _| {
             let buckets = self.of(self.now, &format!("{SQL}_bucket"));
-            (shorten(query), quantiles(&buckets.with("query", query)))
+            let rows = self.of(self.now, "naytife_database_rows_total");
+            let mut cells = quantiles(&buckets.with("query", query));
+            cells.push(format!("{:.0}", rows.with("query", query).sum()));
+            (query.clone(), cells)
         });
-        table(&["SQL", "per s", "p50", "p95", "p99"], &rows)
+        Part::new("SQL", &["per s", "p50", "p95", "p99", "rows"], rows).weighing(2)
     }
 
-    fn redis(&self) -> String {
-        let rows = self.rows(REDIS, ["command"], COMMANDS, |[command], _| {
+    fn redis(&self) -> Part {
+        let rows = self.rows(REDIS, ["command"], |[command], _| {
             let buckets = self.of(self.now, &format!("{REDIS}_bucket"));
             (
                 command.clone(),
                 quantiles(&buckets.with("command", command)),
             )
         });
+        Part::new("Redis", &["per s", "p50", "p95", "p99"], rows)
+    }
+
+    /// What the store missed, what failed, and what the agent did not see.
+    fn losses(&self) -> Vec<String> {
         let lookups = self.of(self.now, "naytife_redis_lookups_total");
         let hits = lookups.clone().with("result", "hit").sum();
-        format!(
-            "{}  look-ups that hit: {}\n",
-            table(&["Redis", "per s", "p50", "p95", "p99"], &rows),
-            share(hits, lookups.sum())
-        )
-    }
-
-    fn losses(&self) -> String {
+        let errors = self.of(self.now, "naytife_database_errors_total").sum();
+        let graphql = self.of(self.now, "naytife_graphql_errors_total").sum();
         let ledger = self.now.select("observer_bytes_total");
         let of = |outcome| ledger.clone().with("outcome", outcome).sum();
-        let mut text = format!(
-            "  bytes seen {:.0} = decoded {:.0} + skipped {:.0} + lost {:.0} + pending {:.0}\n",
-            of("seen"),
-            of("decoded"),
-            of("skipped"),
-            of("lost"),
-            self.now.select("observer_bytes_pending").sum(),
+        let mut lines = vec![
+            format!(
+                "{} of Redis look-ups hit, {errors:.0} SQL errors, {graphql:.0} GraphQL errors",
+                share(hits, lookups.sum())
+            ),
+            format!(
+                "bytes: {:.0} seen = {:.0} decoded + {:.0} skipped + {:.0} lost + {:.0} pending",
+                of("seen"),
+                of("decoded"),
+                of("skipped"),
+                of("lost"),
+                self.now.select("observer_bytes_pending").sum(),
+            ),
+        ];
+        let lost = ledger.with("outcome", "lost").by(["stage", "reason"]);
+        lines.extend(
+            lost.into_iter()
+                .filter(|(_, bytes)| *bytes > 0.0)
+                .map(|([stage, reason], bytes)| format!("lost in {stage}, {reason}: {bytes:.0}")),
         );
-        for ([stage, reason], bytes) in ledger.with("outcome", "lost").by(["stage", "reason"]) {
-            if bytes > 0.0 {
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "  lost in {stage}, {reason}: {bytes:.0}");
-            }
-        }
-        text
+        lines
     }
 
-    /// The busiest label sets of a histogram, with their rates.
+    /// The label sets of a histogram, the busiest first, with their rates.
     fn rows<const N: usize>(
         &self,
         metric: &str,
         labels: [&str; N],
-        most: usize,
         row: impl Fn(&[String; N], f64) -> (String, Vec<String>),
     ) -> Vec<Vec<String>> {
         let name = format!("{metric}_count");
         let before = self.before.map(|scrape| self.of(scrape, &name).by(labels));
         let mut counts: Vec<_> = self.of(self.now, &name).by(labels).into_iter().collect();
         counts.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let shown = counts.into_iter().take(most);
-        shown
+        counts
+            .into_iter()
             .map(|(key, count)| {
                 let old = before.as_ref().and_then(|old| old.get(&key)).copied();
-                let rate = (count - old.unwrap_or(0.0)) / self.seconds;
+                let since = (count - old.unwrap_or(0.0)) / self.seconds;
                 let (title, cells) = row(&key, count);
-                [title, format!("{rate:.1}")]
-                    .into_iter()
-                    .chain(cells)
-                    .collect()
+                [title, rate(since)].into_iter().chain(cells).collect()
             })
             .collect()
     }
@@ -207,20 +261,4 @@ impl<'a> View<'a> {
 
 fn quantiles(buckets: &Selection<'_>) -> Vec<String> {
     [0.5, 0.95, 0.99].map(|q| time(buckets.quantile(q))).into()
-}
-
-fn share(part: f64, all: f64) -> String {
-    if all > 0.0 {
-        format!("{:.1} %", 100.0 * part / all)
-    } else {
-        "-".into()
-    }
-}
-
-/// A fingerprint can be as long as its statement.
-fn shorten(query: &str) -> String {
-    match query.char_indices().nth(48) {
-        Some((at, _)) => format!("{}…", query.get(..at).unwrap_or(query)),
-        None => query.to_owned(),
-    }
 }
