@@ -129,9 +129,10 @@ fn configure(listen: &str) -> String {
         r"daemon off;
 user root;
 worker_processes 1;
+worker_rlimit_nofile 20000;
 pid nginx.pid;
 error_log error.log;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
     log_format plain '$request_method $request_uri $status $request_length $bytes_sent $request_completion';
     access_log access.log plain;

@@ -53,25 +53,29 @@ pub(crate) fn describe() -> String {
 
 /// Builds the programs to the place where the agent's build script looks for them.
 pub(crate) fn build() -> Result<()> {
+    object("observer-ebpf", "the kernel side").map(drop)
+}
+
+/// Builds what the benchmarks measure the programs against; where it is.
+pub(crate) fn floor() -> Result<PathBuf> {
+    object("floor", "the floor programs")
+}
+
+fn object(binary: &str, what: &str) -> Result<PathBuf> {
     let toolchain = toolchain()?;
-    shell::step(&format!("building the kernel side with {toolchain}"));
+    shell::step(&format!("building {what} with {toolchain}"));
     let mut command = toolchain.cargo("build");
-    command.args([
-        "--release",
-        "--package",
-        "observer-ebpf",
-        "--bin",
-        "observer-ebpf",
-    ]);
+    command.args(["--release", "--package", "observer-ebpf", "--bin", binary]);
     shell::run(&mut command)?;
-    let from = directory().join(TARGET).join("release/observer-ebpf");
-    let to = directory().join("observer-ebpf.o");
+    let from = directory().join(TARGET).join("release").join(binary);
+    let to = directory().join(format!("{binary}.o"));
     let object = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     // Untouched when nothing changed, so that the agent is not built again.
     if fs::read(&to).is_ok_and(|old| old == object) {
-        return Ok(());
+        return Ok(to);
     }
-    fs::write(&to, object).with_context(|| format!("cannot write {}", to.display()))
+    fs::write(&to, object).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(to)
 }
 
 /// Lints the programs as they are compiled for the kernel.

@@ -33,7 +33,7 @@ enum Verb {
     Test(test::Args),
     /// Check formatting, lints on both targets, documentation and generated pages
     Check,
-    /// Measure decoders, kernel programs and the throughput of observed servers
+    /// Measure what the observed pay and what the agent takes, against the limits
     Bench(bench::Args),
     /// Throw arbitrary bytes at the decoders
     Fuzz(fuzz::Args),
