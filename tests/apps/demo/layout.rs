@@ -46,8 +46,9 @@ pub(crate) fn picture(title: &str, parts: &[Part], rest: &[String], size: Size) 
         lines.push(Line::heading(title.to_owned()));
         lines.extend((0..gap).map(|_| Line::text(String::new())));
     }
+    let width = width(parts, size.columns);
     for (part, shown) in parts.iter().zip(shown) {
-        lines.extend(part.lines(shown, size.columns));
+        lines.extend(part.lines(shown, width));
         lines.extend((0..gap).map(|_| Line::text(String::new())));
     }
     let rest = rest.iter().map(|text| format!("{MARGIN}{text}"));
@@ -55,6 +56,21 @@ pub(crate) fn picture(title: &str, parts: &[Part], rest: &[String], size: Size) 
     lines.truncate(size.rows);
     lines
 }
+
+/// Columns of the names: as many as the longest needs, so that a wide terminal does not tear names
+/// and figures apart, and the same in every part, so that they line up.
+fn width(parts: &[Part], columns: usize) -> usize {
+    let most = |count: &mut dyn Iterator<Item = usize>| count.max().unwrap_or(0);
+    let names = parts.iter().flat_map(|part| &part.rows);
+    let longest = most(&mut names.filter_map(|row| Some(row.first()?.chars().count())));
+    let titles = most(&mut parts.iter().map(|part| part.title.len() + CUT));
+    let figures = most(&mut parts.iter().map(|part| part.heads.len())) * FIGURE;
+    let room = columns.saturating_sub(MARGIN.len() + figures);
+    longest.min(room).max(titles)
+}
+
+/// Columns of ` (99 of 99)` behind a title.
+const CUT: usize = 11;
 
 /// How many rows each part shows, of `room` together.
 fn deal(parts: &[Part], room: usize) -> Vec<usize> {
@@ -123,19 +139,13 @@ impl Part {
         Self { weight, ..self }
     }
 
-    fn lines(&self, shown: usize, columns: usize) -> Vec<Line> {
+    fn lines(&self, shown: usize, width: usize) -> Vec<Line> {
         let all = self.rows.len();
         let title = if shown < all {
             format!("{} ({shown} of {all})", self.title)
         } else {
             self.title.to_owned()
         };
-        // The widest name counts, so that wide terminals do not tear names and figures apart.
-        let longest = self.rows.iter().filter_map(|row| row.first());
-        let longest = longest.map(|name| name.chars().count()).max().unwrap_or(0);
-        let figures = MARGIN.len() + SIX * FIGURE;
-        let room = columns.saturating_sub(figures);
-        let width = room.min(longest.max(NAME)).max(title.chars().count());
         let mut lines = vec![Line::heading(row(
             &title,
             self.heads.iter().copied(),
@@ -149,11 +159,6 @@ impl Part {
         lines
     }
 }
-
-/// Figures of the part with most of them.
-const SIX: usize = 6;
-/// Columns that names get where there is room, so that the parts line up.
-const NAME: usize = 48;
 
 fn row<'a>(first: &str, figures: impl Iterator<Item = &'a str>, width: usize) -> String {
     let mut text = format!("{MARGIN}{first:<width$}");
