@@ -100,7 +100,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
         ),
         (
             "interpret: {trust_path_ids: 7}\n",
-            "observer.yaml:1:17: neither true nor false",
+            "observer.yaml:1:29: neither true nor false",
         ),
         ("listen: [\n", "observer.yaml:1:9: "),
         ("a: 1\na: 2\n", "observer.yaml:1:1: "),

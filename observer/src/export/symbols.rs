@@ -63,8 +63,7 @@ impl Symbols {
             return *symbol;
         }
         if self.values.len() >= self.limit || value.len() > VALUE_LIMIT {
-            self.refused += 1;
-            return Symbol::OTHER;
+            return self.refuse();
         }
         let Ok(number) = u32::try_from(self.values.len()) else {
             return Symbol::OTHER;
@@ -73,6 +72,12 @@ impl Symbols {
         self.values.push(Arc::clone(&value));
         self.index.insert(value, Symbol(number));
         Symbol(number)
+    }
+
+    /// A value that a bound of its own kind leaves no room for.
+    pub fn refuse(&mut self) -> Symbol {
+        self.refused += 1;
+        Symbol::OTHER
     }
 
     /// The value of a symbol.
