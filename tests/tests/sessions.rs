@@ -115,9 +115,8 @@ fn copied_out_rows_are_one_execution() -> Result<()> {
         .copy_out("COPY (SELECT generate_series(1, 5000)) TO STDOUT")?
         .read_to_string(&mut text)?;
     ensure!(text.lines().count() == 5000);
-    client
-        .batch_execute("COPY (SELECT generate_series(1, 300)) TO STDOUT; SELECT 1")
-        .ok();
+    // The library does not expect it; the server runs both.
+    let _ = client.batch_execute("COPY (SELECT generate_series(1, 300)) TO STDOUT; SELECT 1");
     client.batch_execute("SELECT 2")?;
     drop(client);
     let scrape = agent.settled()?;
@@ -209,7 +208,7 @@ fn a_function_call_is_an_execution() -> Result<()> {
     stream.write_all(&startup)?;
     ready(&mut stream)?;
     // One argument, in binary as the result: int4 -7.
-    let mut call = vec![b'F', 0, 0, 0, 26];
+    let mut call = vec![b'F', 0, 0, 0, 24];
     call.extend(oid.to_be_bytes());
     call.extend([0, 1, 0, 1, 0, 1, 0, 0, 0, 4]);
     call.extend((-7_i32).to_be_bytes());
