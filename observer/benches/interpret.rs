@@ -44,6 +44,7 @@ fn interpreter() -> Interpreter {
         both_ends: false,
     };
     let session = postgres::Session {
+        accepted: true,
         database: "naytifedb".into(),
     };
     for body in [
@@ -93,6 +94,7 @@ fn sql(text: &str, id: u64) -> Body {
         ended: Timestamp(1_000_000),
         waited: 0.0,
         seconds: 0.001,
+        timed: true,
         outcome: Outcome::Completed,
         tag: "SELECT".into(),
         rows: Some(1),

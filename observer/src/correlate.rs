@@ -9,6 +9,7 @@ use crate::decode::Side;
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
+pub mod fuzz;
 pub mod http;
 pub mod postgres;
 pub mod redis;

@@ -163,9 +163,13 @@ impl Interpreter {
                 out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
             }
             Body::SqlSession(session) => {
-                let database = match session.database.as_str() {
-                    name if is_database(name) => self.databases.learn(name, &mut self.symbols),
-                    _ => Symbol::OTHER,
+                let name = session.database.as_str();
+                let database = if !session.accepted {
+                    self.databases.get(name).unwrap_or(Symbol::OTHER)
+                } else if is_database(name) {
+                    self.databases.learn(name, &mut self.symbols)
+                } else {
+                    Symbol::OTHER
                 };
                 entry.leave(out);
                 entry.database = Some(database);
@@ -268,6 +272,13 @@ impl Interpreter {
         }
         context.peer = peer;
         context.vantage = connection.vantage;
+        if connection.both_ends && connection.vantage == Side::Server && context.database.is_some()
+        {
+            // From now on the client's end is where the connection counts.
+            context.leave(out);
+            context.database = None;
+            context.enter(out);
+        }
     }
 
     fn closed(&mut self, key: ConnectionKey, reason: Reason, out: &mut dyn FnMut(Fact)) {
@@ -288,7 +299,8 @@ impl Interpreter {
     }
 }
 
-/// Whether a name may be a label. Whoever connects makes one up, before anyone asks for a password.
+/// Whether a name may be a label. A name that the server did not accept is never learnt: whoever
+/// connects makes one up, before anyone asks for a password.
 fn is_database(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))

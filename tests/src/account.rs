@@ -79,7 +79,12 @@ pub fn sql(log: &StatementLog, scrape: &Scrape, service: &str) -> Vec<Line> {
         "naytife_database_query_duration_seconds_count",
         service,
     );
-    for ([query], count) in counted.by(["query"]) {
+    let untimed = of(scrape, "naytife_database_executions_untimed_total", service);
+    for ([query], count) in counted
+        .by(["query"])
+        .into_iter()
+        .chain(untimed.by(["query"]))
+    {
         let known = names.contains_key(query.as_str());
         lines.counted(if known { query } else { OTHER.into() }, count);
     }

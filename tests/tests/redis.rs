@@ -1,10 +1,13 @@
 //! Redis: *counted = issued*, against the server's own `INFO commandstats`.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use observer_tests::agent::Agent;
+use observer_tests::agent::{Agent, Options};
 use observer_tests::cgroup::Cgroup;
 use observer_tests::process::{Place, finish, need};
 use observer_tests::redis::{Redis, client};
@@ -229,4 +232,93 @@ fn where_only_the_server_is_observed_it_answers_under_its_own_name() -> Result<(
     };
     of("set").is(1000)?;
     of("get").is(1000)
+}
+
+#[test]
+fn a_password_stands_nowhere() -> Result<()> {
+    const SECRET: &str = "hunter2-s3cret";
+    const WRONG: &str = "wr0ng-s3cret";
+    let scene = Scene::new()?;
+    let agent = Agent::start(&Options {
+        cgroups: &[&scene.clients],
+        arguments: &["--log-level", "trace"],
+        ..Options::default()
+    })?;
+    let mut connection = scene.connect()?;
+    let before = scene.counts()?;
+    let mut say = |words: &[&str]| {
+        let mut command = redis::cmd(words.first().copied().unwrap_or_default());
+        command.arg(words.get(1..).unwrap_or_default());
+        command.query::<redis::Value>(&mut connection)
+    };
+    say(&["CONFIG", "SET", "requirepass", SECRET])?;
+    ensure!(say(&["AUTH", WRONG]).is_err());
+    say(&["AUTH", SECRET])?;
+    say(&["HELLO", "2", "AUTH", "default", SECRET])?;
+    say(&[
+        "ACL",
+        "SETUSER",
+        "app",
+        "on",
+        &format!(">{SECRET}"),
+        "~*",
+        "+@all",
+    ])?;
+    say(&["AUTH", "app", SECRET])?;
+    say(&[
+        "EVAL",
+        &format!("return redis.error_reply('{SECRET} oops')"),
+        "0",
+    ])
+    .unwrap_err();
+    ensure!(say(&["NOSUCH", SECRET]).is_err());
+    say(&["AUTH", "default", SECRET])?;
+    say(&["CONFIG", "SET", "requirepass", ""])?;
+    let issued: u64 = 10;
+    let scrape = agent.settled()?;
+    let all = scrape.select(COMMANDS).with("service", "client");
+    all.is(issued)?;
+    all.clone().with("command", "auth").is(4)?;
+    all.clone()
+        .with("command", "auth")
+        .with("outcome", "WRONGPASS")
+        .is(1)?;
+    all.clone()
+        .with("command", "_other")
+        .with("outcome", "ERR")
+        .is(1)?;
+    ensure!(scene.since(&before)?.get("auth") == Some(&4));
+    let (_, text) = agent.get("/metrics")?;
+    let said = agent.process().printed();
+    for secret in [SECRET, WRONG, "oops"] {
+        ensure!(!text.contains(secret), "/metrics shows {secret}");
+        ensure!(!said.contains(secret), "the log shows {secret}");
+    }
+    Ok(())
+}
+
+#[test]
+fn subscriptions_inside_a_transaction_of_resp3_are_elements_of_its_reply() -> Result<()> {
+    let scene = Scene::new()?;
+    let agent = Agent::observe(&[&scene.clients])?;
+    let mut stream = scene
+        .clients
+        .host(|| Ok(std::net::TcpStream::connect(scene.server.address())?))?;
+    let before = scene.counts()?;
+    let script = "HELLO 3\r\nSET a 1\r\nMULTI\r\nSUBSCRIBE one two\r\nGET a\r\nGET none\r\n\
+        UNSUBSCRIBE one\r\nEXEC\r\nGET a\r\nPING\r\nGET none\r\nQUIT\r\n";
+    for line in script.split_inclusive("\r\n") {
+        stream.write_all(line.as_bytes())?;
+        sleep(Duration::from_millis(30));
+    }
+    stream.read_to_end(&mut Vec::new())?;
+    drop(stream);
+    counted(&agent, &scene.since(&before)?)?;
+    let scrape = agent.settled()?;
+    let all = scrape.select(COMMANDS).with("service", "client");
+    all.clone().with("outcome", "unknown").is(0)?;
+    all.clone().with("outcome", "queued").is(4)?;
+    all.with("outcome", "ok").is(12 - 4)?;
+    scrape.select(LOOKUPS).with("result", "hit").is(2)?;
+    scrape.select(LOOKUPS).with("result", "miss").is(2)
 }

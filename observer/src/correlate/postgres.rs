@@ -5,6 +5,7 @@
 //! `ParseComplete` came, a portal once its `BindComplete` came, and after an error nothing counts
 //! until the next `Sync`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -36,8 +37,8 @@ impl SqlState {
     pub const UNKNOWN: Self = Self(*b"?????");
 }
 
-/// A statement's text, shared by all its executions.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// A statement's text, shared by all its executions. Its `Debug` shows no text.
+#[derive(PartialEq, Eq, Hash)]
 pub struct Statement {
     /// Unique for the agent's life; [`crate::interpret`] caches what it learnt about a text by it.
     pub id: u64,
@@ -45,6 +46,16 @@ pub struct Statement {
     pub text: String,
     /// Whether the text is cut.
     pub cut: bool,
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statement")
+            .field("id", &self.id)
+            .field("bytes", &self.text.len())
+            .field("cut", &self.cut)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which statement ran.
@@ -60,8 +71,8 @@ pub enum Which {
     FunctionCall,
 }
 
-/// A value that a rule asked for, as it passed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value that a rule asked for, as it passed. Its `Debug` shows its length only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     /// Binary format; else text.
     pub binary: bool,
@@ -69,6 +80,16 @@ pub struct Value {
     pub oid: u32,
     /// The value, at most 256 bytes of it; `None` is NULL.
     pub bytes: Option<SmallVec<[u8; 16]>>,
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("binary", &self.binary)
+            .field("oid", &self.oid)
+            .field("bytes", &self.bytes.as_ref().map(SmallVec::len))
+            .finish_non_exhaustive()
+    }
 }
 
 /// One execution: a statement that the server began to run.
@@ -83,8 +104,10 @@ pub struct Execution {
     /// Seconds it waited behind others on its connection.
     pub waited: f64,
     /// Time the server worked for it, in seconds: `ended - began`, except for a portal fetched by
-    /// several Executes, where it is the sum of them.
+    /// several Executes, where it is the sum of them. Without meaning where not [`Self::timed`].
     pub seconds: f64,
+    /// `false` where its beginning or its end was hidden: it counts, and is in no duration.
+    pub timed: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// The tag's first words in upper case without its numbers (`INSERT`, `SELECT`, `CREATE
@@ -141,6 +164,9 @@ impl Transaction {
 pub struct Session {
     /// `database`, else `user`, at most 63 bytes.
     pub database: String,
+    /// The server let the client in: only then is the name one of a database. Else anyone made it
+    /// up, and an error follows.
+    pub accepted: bool,
 }
 
 /// Which values of a statement the rules read; asked once per text.

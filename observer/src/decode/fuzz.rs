@@ -1,17 +1,28 @@
 //! What every decoder's fuzz target asserts.
 
-use super::{Decoder, Side};
+use super::{Decoder, HELD_LIMIT, Side};
 use crate::reassemble::{Cause, Input};
 use crate::time::Timestamp;
 
-/// Feeds arbitrary stretches of both directions: never a panic, and never more given up than was
-/// fed.
+/// Feeds arbitrary stretches of both directions: never a panic, never more held than may be, and
+/// never more given up and held than was fed.
 ///
 /// # Panics
 /// Where the decoder breaks that promise.
-pub fn survives<D: Decoder>(mut decoder: D, data: &[u8]) {
-    let mut fed = 0;
-    let mut lost = 0;
+pub fn survives<D: Decoder>(decoder: D, data: &[u8]) {
+    says(decoder, data, &mut |_| {});
+}
+
+/// The same, for what a decoder says meanwhile; the time of its last input.
+///
+/// # Panics
+/// Where the decoder breaks that promise.
+pub fn says<D: Decoder>(
+    mut decoder: D,
+    data: &[u8],
+    out: &mut dyn FnMut(D::Message<'_>),
+) -> Timestamp {
+    let mut time = Timestamp(1);
     let mut rest = data;
     while let [control, tail @ ..] = rest {
         let side = if control & 1 == 0 {
@@ -27,13 +38,14 @@ pub fn survives<D: Decoder>(mut decoder: D, data: &[u8]) {
         } else {
             Input::Hole(length as u64 * 1000, Cause::Budget)
         };
-        fed += input.length();
-        lost += decoder
-            .feed(side, Timestamp(fed), input, &mut |_| {})
-            .lost
-            .map_or(0, |(_, n)| n);
-        assert!(lost <= fed, "gave up {lost} of {fed}");
+        let fed = decoder.held() + input.length();
+        time = Timestamp(time.0 + 1_000_000);
+        let lost = decoder.feed(side, time, input, out).lost;
+        let (lost, held) = (lost.map_or(0, |(_, bytes)| bytes), decoder.held());
+        assert!(held <= 2 * HELD_LIMIT as u64, "holds {held}");
+        assert!(lost + held <= fed, "gave up {lost}, holds {held} of {fed}");
     }
-    decoder.finish(Side::Client, Timestamp(fed), &mut |_| {});
-    decoder.finish(Side::Server, Timestamp(fed), &mut |_| {});
+    decoder.finish(Side::Client, time, out);
+    decoder.finish(Side::Server, time, out);
+    time
 }

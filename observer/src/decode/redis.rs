@@ -15,7 +15,7 @@ mod rhythm;
 #[cfg(test)]
 mod tests;
 
-use self::command::{Command, Family, Role};
+use self::command::{Command, Family};
 use self::replies::Replies;
 use self::requests::Requests;
 use self::rhythm::Rhythm;
@@ -265,11 +265,7 @@ impl Redis {
                         out(Message::InStep);
                     }
                     self.rhythm.command();
-                    match request.command.role {
-                        Role::Exec => self.replies.elements = true,
-                        Role::Replicate => self.replies.replication = true,
-                        _ => {}
-                    }
+                    self.replies.follow(&request);
                     out(Message::Request(request));
                 }
                 Step::Element(_) => {}
@@ -280,6 +276,7 @@ impl Redis {
                     self.client = Standing::Out(lost);
                     self.requests.restart();
                     self.due = false;
+                    self.replies.miss();
                     self.rhythm.miss();
                     return given_up(lost, bytes);
                 }
@@ -380,6 +377,7 @@ impl Redis {
                 let held = match side {
                     Side::Client => {
                         self.due = false;
+                        self.replies.miss();
                         let held = self.requests.held();
                         self.requests.restart();
                         held
@@ -446,7 +444,12 @@ impl Decoder for Redis {
 
     /// No message of the protocol ends with the stream.
     fn held(&self) -> u64 {
-        (self.requests.held() + self.replies.held()) as u64
+        // Of a server that is not believed, all was given up as it came.
+        let replies = match self.server {
+            Standing::InStep => self.replies.held(),
+            Standing::Trying(_) | Standing::Out(_) => 0,
+        };
+        (self.requests.held() + replies) as u64
     }
 
     fn finish(&mut self, _: Side, _: Timestamp, _: &mut dyn FnMut(Message)) {}

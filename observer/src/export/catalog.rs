@@ -149,6 +149,8 @@ catalog! {
         "Established connections to the database, busy or idle.", "PostgreSQL startup message";
     DatabaseQueryDuration, "naytife_database_query_duration_seconds", Kind::Histogram(STORE_SECONDS), ["service", "database", "query", "operation"],
         "Duration of SQL executions.", "PostgreSQL";
+    DatabaseExecutionsUntimed, "naytife_database_executions_untimed_total", Kind::Counter, ["service", "database", "query", "operation"],
+        "SQL executions whose duration was hidden or that had not ended when their connection did; with the durations they are all.", "PostgreSQL";
     DatabaseQueryWait, "naytife_database_query_wait_seconds", Kind::Histogram(STORE_SECONDS), ["service", "database"],
         "Time SQL executions waited behind others on their connection.", "PostgreSQL";
     DatabaseShopQueryDuration, "naytife_database_shop_query_duration_seconds", Kind::Histogram(STORE_SECONDS), ["shop_id", "service"],
@@ -220,7 +222,7 @@ catalog! {
     LabelValues, "observer_label_values", Kind::Level, [],
         "Distinct label values that are stored.", "the symbol table";
     LabelValuesRefused, "observer_label_values_refused_total", Kind::Counter, [],
-        "Label values that became _other because the symbol table was full or the value too long.", "the symbol table";
+        "Label values that became _other because they were too long or a bound left no room: the symbol table's, or that of a kind of value.", "the symbol table";
     GaugeLearnt, "observer_learnt_timestamp_seconds", Kind::Level, ["metric"],
         "When a gauge last learnt something from the wire, in Unix time.", "the registry";
     MapMemory, "observer_map_memory_bytes", Kind::Level, ["map"],

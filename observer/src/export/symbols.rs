@@ -63,8 +63,7 @@ impl Symbols {
             return *symbol;
         }
         if self.values.len() >= self.limit || value.len() > VALUE_LIMIT {
-            self.refused += 1;
-            return Symbol::OTHER;
+            return self.refuse();
         }
         let Ok(number) = u32::try_from(self.values.len()) else {
             return Symbol::OTHER;
@@ -79,6 +78,12 @@ impl Symbols {
     #[must_use]
     pub fn find(&self, value: &str) -> Option<Symbol> {
         self.index.get(value).copied()
+    }
+
+    /// A value that a bound of its own kind leaves no room for.
+    pub fn refuse(&mut self) -> Symbol {
+        self.refused += 1;
+        Symbol::OTHER
     }
 
     /// The value of a symbol.

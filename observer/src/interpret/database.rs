@@ -24,22 +24,27 @@ impl Interpreter {
         let service = context.service;
         let named = self.namer.name(execution, &mut self.symbols);
         let labels = [service, database, named.query, named.operation];
-        out(fact(
-            Metric::DatabaseQueryDuration,
-            &labels,
-            execution.seconds,
-        ));
-        out(fact(
-            Metric::DatabaseQueryWait,
-            &[service, database],
-            execution.waited,
-        ));
+        if execution.timed {
+            out(fact(
+                Metric::DatabaseQueryDuration,
+                &labels,
+                execution.seconds,
+            ));
+            out(fact(
+                Metric::DatabaseQueryWait,
+                &[service, database],
+                execution.waited,
+            ));
+        } else {
+            out(fact(Metric::DatabaseExecutionsUntimed, &labels, 1.0));
+        }
         if let Some(rows) = execution.rows.filter(|rows| *rows > 0) {
             #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 rows it may round")]
             out(fact(Metric::DatabaseRows, &labels, rows as f64));
         }
         if let Some(reads) = named.reads
             && let Some(shop) = shop(execution, reads, &mut self.shops, &mut self.symbols)
+            && execution.timed
         {
             out(fact(
                 Metric::DatabaseShopQueryDuration,

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use crate::export::{Symbol, Symbols};
 
-/// The values learnt so far; past the bound every new one is [`Symbol::OTHER`].
+/// The values learnt so far; past the bound every new one is [`Symbol::OTHER`], and counted.
 #[derive(Debug)]
 pub struct Names {
     known: HashMap<Box<str>, Symbol, foldhash::fast::RandomState>,
@@ -34,10 +34,25 @@ impl Names {
             return symbol;
         }
         if self.known.len() >= self.limit {
-            return Symbol::OTHER;
+            return symbols.refuse();
         }
         let symbol = symbols.intern(value);
         self.known.insert(value.into(), symbol);
         symbol
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Names;
+    use crate::export::{Symbol, Symbols};
+
+    #[test]
+    fn past_the_bound_a_new_value_is_other_and_counted() {
+        let (mut names, mut symbols) = (Names::new(1), Symbols::new(100));
+        let known = names.learn("known", &mut symbols);
+        assert_eq!(names.learn("one too many", &mut symbols), Symbol::OTHER);
+        assert_eq!(names.learn("known", &mut symbols), known);
+        assert_eq!((symbols.refused(), names.get("one too many")), (1, None));
     }
 }

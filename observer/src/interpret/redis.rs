@@ -61,8 +61,11 @@ impl Interpreter {
         let plain = text
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-        if text.is_empty() || !plain || self.redis_errors.len() >= ERROR_LIMIT {
+        if text.is_empty() || !plain {
             return Symbol::OTHER;
+        }
+        if self.redis_errors.len() >= ERROR_LIMIT {
+            return self.symbols.refuse();
         }
         let symbol = self.symbols.intern(text);
         self.redis_errors.insert(word, symbol);

@@ -214,7 +214,7 @@ impl Shops {
             return Some(*symbol);
         }
         if self.trusted.len() >= limit {
-            return Some(Symbol::OTHER);
+            return Some(symbols.refuse());
         }
         let symbol = intern(&mut self.text, *id, symbols);
         self.trusted.insert(*id, symbol);

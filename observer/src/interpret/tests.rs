@@ -184,6 +184,7 @@ fn execution(sql: &str, tag: &str, rows: u64) -> Execution {
         ended: Timestamp(0),
         waited: 0.0,
         seconds: 0.5,
+        timed: true,
         outcome: Outcome::Completed,
         tag: tag.into(),
         rows: Some(rows),

@@ -1,6 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    observer::decode::fuzz::survives(observer::decode::redis::Redis::opened(), data);
-    observer::decode::fuzz::survives(observer::decode::redis::Redis::joined(), data);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| observer::correlate::fuzz::redis(data));

@@ -275,6 +275,9 @@ impl Correlator {
         stamp: Timestamp,
         emit: Emit<'_>,
     ) {
+        if let Some(session) = self.session.take() {
+            emit(Body::SqlSession(session));
+        }
         let state = state.map_or(SqlState::UNKNOWN, SqlState);
         let execution = self.expects_tag()
             || matches!(
@@ -333,10 +336,12 @@ impl Correlator {
                 _ => {}
             }
         }
-        self.overflow = match self.overflow {
-            Some(2..) => self.overflow.map(|hidden| hidden.saturating_sub(1)),
-            _ => None,
-        };
+        if let Some(hidden) = &mut self.overflow {
+            hidden.boundaries = hidden.boundaries.saturating_sub(1);
+        }
+        self.overflow = self
+            .overflow
+            .filter(|hidden| hidden.boundaries > 0 || hidden.open);
         None
     }
 
@@ -347,6 +352,10 @@ impl Correlator {
         stamp: Timestamp,
         emit: Emit<'_>,
     ) {
+        if let Some(mut session) = self.session.take() {
+            session.accepted = true;
+            emit(Body::SqlSession(session));
+        }
         // A Sync sent only after the tag had come says nothing of the time before it.
         let tag = self.finished.as_ref().map(|f| f.execution.ended);
         let last = asked.zip(tag).is_some_and(|(asked, tag)| asked <= tag);

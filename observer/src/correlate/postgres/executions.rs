@@ -51,6 +51,7 @@ impl Correlator {
             ended: stamp,
             waited: 0.0,
             seconds: 0.0,
+            timed: false,
             outcome,
             tag: String::new(),
             rows: None,
@@ -99,6 +100,7 @@ impl Correlator {
         if let Some(requested) = requested {
             execution.began = requested.max(self.answered).min(stamp);
             execution.waited = execution.began.seconds_since(requested);
+            execution.timed = true;
         }
         execution.seconds = stamp.seconds_since(execution.began);
         self.answered = stamp;
@@ -106,6 +108,7 @@ impl Correlator {
             execution.began = earlier.began;
             execution.waited = earlier.waited;
             execution.seconds += earlier.seconds;
+            execution.timed &= earlier.timed;
             execution.rows = earlier.rows;
             execution.parameters = earlier.parameters;
             let more = std::mem::replace(&mut execution.columns, earlier.columns);
@@ -113,6 +116,13 @@ impl Correlator {
             execution.columns.truncate(COLUMNS);
         }
         (execution, text)
+    }
+
+    /// When the execution that ended last began or ended was hidden.
+    pub(super) fn untimed(&mut self) {
+        if let Some(finished) = &mut self.finished {
+            finished.execution.timed = false;
+        }
     }
 
     /// Hands on the execution that ended last; `ready` where it was the last of its request.

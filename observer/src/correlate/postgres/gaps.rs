@@ -41,6 +41,7 @@ impl Correlator {
 
     /// Accounts for every request up to the last boundary, which stays in the queue.
     pub(super) fn settle(&mut self, last: Last, stamp: Timestamp, emit: Emit<'_>) {
+        let mut alone = true;
         loop {
             let boundary = self.queue.iter().position(Request::is_boundary);
             let Some(boundary) = boundary else {
@@ -49,16 +50,25 @@ impl Correlator {
             let after = boundary.saturating_add(1);
             let more = self.queue.iter().skip(after).any(Request::is_boundary);
             if !more {
-                self.settle_unit(last, boundary, stamp, emit);
+                self.settle_unit(last, boundary, alone, stamp, emit);
                 break;
             }
-            self.settle_unit(Last::Hidden, boundary, stamp, emit);
+            alone = false;
+            self.settle_unit(Last::Hidden, boundary, alone, stamp, emit);
             self.queue.pop_front();
         }
     }
 
-    /// Accounts for the requests before the queue's first boundary, and for it, if it runs.
-    fn settle_unit(&mut self, last: Last, boundary: usize, stamp: Timestamp, emit: Emit<'_>) {
+    /// Accounts for the requests before the queue's first boundary, and for it, if it runs. What
+    /// ran alone ended at `stamp`; when each of several did is not known.
+    fn settle_unit(
+        &mut self,
+        last: Last,
+        boundary: usize,
+        alone: bool,
+        stamp: Timestamp,
+        emit: Emit<'_>,
+    ) {
         let hidden: usize = self
             .queue
             .iter()
@@ -83,6 +93,9 @@ impl Correlator {
                 }
                 Some(request) if executions(request) > 0 => {
                     self.settle_execution(&last, hidden, left, first, stamp, emit);
+                    if !alone || hidden > 1 {
+                        self.untimed();
+                    }
                     left = left.saturating_sub(1);
                     first = false;
                 }
@@ -104,6 +117,8 @@ impl Correlator {
         stamp: Timestamp,
         emit: Emit<'_>,
     ) {
+        // What ended before is measured, and not the last before `ReadyForQuery`.
+        self.release(None, emit);
         match last {
             Last::Tag(tag) if hidden == 1 => self.tagged(tag, stamp, emit),
             // When each began and ended was hidden, not that it ran.

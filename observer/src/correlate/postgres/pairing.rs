@@ -98,6 +98,15 @@ pub(super) struct Finished {
     pub(super) transaction: Option<Transaction>,
 }
 
+/// Requests beyond the queue's bound, behind those in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Overflow {
+    /// The `ReadyForQuery`s they wait for.
+    pub(super) boundaries: u32,
+    /// Whether more of them follow the last of those.
+    pub(super) open: bool,
+}
+
 /// Pairs one connection's requests and answers.
 #[derive(Debug)]
 pub struct Correlator {
@@ -108,6 +117,8 @@ pub struct Correlator {
     pub(super) block: Block,
     pub(super) answer: Answer,
     pub(super) finished: Option<Finished>,
+    /// Asked for and not decided on yet.
+    pub(super) session: Option<Box<Session>>,
     /// The last byte of the last tag, error or `ReadyForQuery`.
     pub(super) answered: Timestamp,
     /// The first byte of the request that is being sent.
@@ -118,8 +129,8 @@ pub struct Correlator {
     pub(super) copying: bool,
     /// Requests were hidden behind those in the queue.
     pub(super) requests_hidden: bool,
-    /// Requests that found no room in the queue, by the `ReadyForQuery`s they wait for.
-    pub(super) overflow: Option<u32>,
+    /// Requests that found no room in the queue.
+    pub(super) overflow: Option<Overflow>,
     /// Answers were hidden; the last that was seen since.
     pub(super) answers_hidden: Option<super::gaps::Last>,
 }
@@ -135,6 +146,7 @@ impl Correlator {
             block: Block::default(),
             answer: Answer::default(),
             finished: None,
+            session: None,
             answered: Timestamp::default(),
             request: None,
             skipping: false,
@@ -149,7 +161,7 @@ impl Correlator {
     /// Takes the next message of either side.
     pub fn on(&mut self, message: &Message<'_>, emit: Emit<'_>) {
         match message.side {
-            Side::Client => self.request(message.span, &message.body, emit),
+            Side::Client => self.request(message.span, &message.body),
             Side::Server => self.response(message.span, &message.body, emit),
         }
     }
@@ -158,6 +170,7 @@ impl Correlator {
     pub fn end(&mut self, stamp: Timestamp, emit: Emit<'_>) {
         if self.running() {
             self.ended(Outcome::Unknown, &[], stamp, emit);
+            self.untimed();
         }
         self.release(None, emit);
         self.portals.clear(&mut |ran| emit(Body::Sql(ran)));
@@ -180,7 +193,7 @@ impl Correlator {
         }
     }
 
-    fn request(&mut self, span: Span, body: &wire::Body<'_>, emit: Emit<'_>) {
+    fn request(&mut self, span: Span, body: &wire::Body<'_>) {
         if let wire::Body::Gap(_) = body {
             self.requests_hidden = true;
             self.request = None;
@@ -199,11 +212,12 @@ impl Correlator {
                 let database = [startup.database, startup.user]
                     .into_iter()
                     .find(|name| !name.is_empty());
-                if let Some(database) = database {
-                    emit(Body::SqlSession(Box::new(Session {
+                self.session = database.map(|database| {
+                    Box::new(Session {
                         database: String::from_utf8_lossy(database).into_owned(),
-                    })));
-                }
+                        accepted: false,
+                    })
+                });
             }
             wire::Body::Query(text) => {
                 let texts = self.query_texts(*text);
@@ -273,14 +287,15 @@ impl Correlator {
         if self.skipping {
             return;
         }
-        let boundary = u32::from(request.is_boundary());
-        if let Some(hidden) = &mut self.overflow {
-            *hidden = hidden.saturating_add(boundary);
-        } else if self.queue.len() >= QUEUE_LIMIT {
-            self.overflow = Some(boundary);
-        } else {
+        if self.overflow.is_none() && self.queue.len() < QUEUE_LIMIT {
             self.queue.push_back(request);
+            return;
         }
+        let hidden = self.overflow.get_or_insert_default();
+        hidden.open = !request.is_boundary();
+        hidden.boundaries = hidden
+            .boundaries
+            .saturating_add(u32::from(request.is_boundary()));
     }
 
     /// The queue is empty and will stay so for a while: an idle connection holds little.
@@ -298,8 +313,9 @@ impl Correlator {
             .map(split::statements);
         match split {
             Some(parts) if parts.len() > 1 => {
-                for part in &parts {
-                    texts.push(self.shared.text(part.as_bytes(), false));
+                for (place, part) in parts.iter().enumerate() {
+                    let cut = text.cut && place + 1 == parts.len();
+                    texts.push(self.shared.text(part.as_bytes(), cut));
                 }
             }
             _ => texts.push(self.shared.text(text.bytes, text.cut)),

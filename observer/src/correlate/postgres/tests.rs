@@ -1,9 +1,9 @@
 use super::*;
 use crate::correlate::Body;
-use crate::decode::Decoder as _;
 use crate::decode::postgres::Postgres;
 use crate::decode::properties::fixtures;
 use crate::decode::transcript::{Data, Step, parse};
+use crate::decode::{Decoder as _, Side};
 use crate::reassemble::{Cause, Input};
 use std::fmt::Write as _;
 
@@ -54,7 +54,10 @@ fn describe(bodies: &[Body]) -> String {
     let mut text = String::new();
     for body in bodies {
         match body {
-            Body::SqlSession(session) => writeln!(text, "session {}", session.database),
+            Body::SqlSession(session) if session.accepted => {
+                writeln!(text, "session {}", session.database)
+            }
+            Body::SqlSession(session) => writeln!(text, "refused {}", session.database),
             Body::Sql(e) => {
                 let which = match &e.which {
                     Which::Known(statement) => {
@@ -229,6 +232,116 @@ fn idle_time_before_a_late_sync_is_nobodys() {
     let ran = executions(correlate(&shared(), steps));
     assert_eq!(ran.len(), 1);
     assert!(ran[0].seconds < 0.015, "{}", ran[0].seconds);
+}
+
+/// A query in one message, and its answer.
+const QUERY: &str = "\"Q\\0\\0\\0\\x0dSELECT 1\\0\"";
+const ANSWER: &str = "\"C\\0\\0\\0\\x0dSELECT 1\\0\" \"Z\\0\\0\\0\\x05I\"";
+
+#[test]
+fn a_request_that_was_hidden_counts_without_a_duration() {
+    // Three seconds after the last answer the client's bytes are missing.
+    let text = format!(
+        "> {QUERY}\n@ +1ms\n< {ANSWER}\n@ +3s\n~ > 14\n@ +1ms\n< {ANSWER}\n@ +1ms\n\
+         > {QUERY}\n@ +2ms\n< {ANSWER}\n"
+    );
+    let ran = executions(correlate(&shared(), &parse(&text).unwrap()));
+    let timed: Vec<_> = ran.iter().map(|ran| ran.timed).collect();
+    assert_eq!(timed, [true, false, true]);
+    assert!(ran[2].seconds < 0.003, "{:?}", ran[2]);
+}
+
+#[test]
+fn answers_that_were_hidden_time_only_what_ran_alone() {
+    // One query, its tag hidden; then two in one write, both tags hidden.
+    let ready = "\"Z\\0\\0\\0\\x05I\"";
+    let text = format!(
+        "> {QUERY}\n@ +5ms\n< {ANSWER}\n@ +1s\n> {QUERY}\n@ +5ms\n~ < 14\n< {ready}\n\
+         > {QUERY} {QUERY}\n@ +5ms\n~ < 34\n< {ready}\n> {QUERY}\n@ +5ms\n< {ANSWER}\n"
+    );
+    let ran = executions(correlate(&shared(), &parse(&text).unwrap()));
+    let timed: Vec<_> = ran.iter().map(|ran| ran.timed).collect();
+    assert_eq!(timed, [true, true, false, false, true]);
+    assert!((ran[1].seconds - 0.005).abs() < 1e-9, "{:?}", ran[1]);
+}
+
+#[test]
+fn what_ended_before_a_gap_does_not_run_to_its_end() {
+    // Two Executes before one Sync: the first one's tag is seen after 1 ms, the rest hidden.
+    let bind = "\"B\\0\\0\\0\\x0c\\0\\0\\0\\0\\0\\0\\0\\0\" \"E\\0\\0\\0\\x09\\0\\0\\0\\0\\0\"";
+    let text = format!(
+        "> {QUERY}\n@ +1ms\n< {ANSWER}\n> {bind} {bind} {bind} \"S\\0\\0\\0\\x04\"\n@ +1ms\n\
+         < \"2\\0\\0\\0\\x04\" \"C\\0\\0\\0\\x0dSELECT 1\\0\"\n@ +2s\n~ < 40\n< \"Z\\0\\0\\0\\x05I\"\n"
+    );
+    let ran = executions(correlate(&shared(), &parse(&text).unwrap()));
+    assert!(ran[1].timed && ran[1].seconds < 0.002, "{ran:?}");
+    assert!(ran.iter().skip(2).all(|ran| !ran.timed), "{ran:?}");
+}
+
+#[test]
+fn what_runs_when_the_connection_ends_has_no_duration() {
+    let steps = parse(&format!("> {QUERY}\n@ +5ms\n< {ANSWER}\n> {QUERY}\n")).unwrap();
+    let ran = executions(correlate(&shared(), &steps));
+    assert_eq!(ran.len(), 2);
+    assert!(!ran[1].timed && ran[1].outcome == Outcome::Unknown);
+}
+
+#[test]
+fn requests_beyond_the_bound_that_no_sync_ends_yet_still_count() {
+    let pair = "\"B\\0\\0\\0\\x0c\\0\\0\\0\\0\\0\\0\\0\\0\" \"E\\0\\0\\0\\x09\\0\\0\\0\\0\\0\" ";
+    let tag = "\"2\\0\\0\\0\\x04\" \"C\\0\\0\\0\\x0dSELECT 1\\0\" ";
+    let (sync, ready) = ("\"S\\0\\0\\0\\x04\"", "\"Z\\0\\0\\0\\x05I\"");
+    // A unit beyond the bound, and the beginning of the next, before the first answer.
+    let text = format!(
+        "> {QUERY}\n< {ANSWER}\n> {}{sync} {pair}\n< {}{ready}\n> {sync}\n< {tag}{ready}\n\
+         > {QUERY}\n< {ANSWER}\n",
+        pair.repeat(5000),
+        tag.repeat(5000),
+    );
+    let ran = executions(correlate(&shared(), &parse(&text).unwrap()));
+    assert_eq!(ran.len(), 5003);
+    assert!(matches!(ran[5002].which, Which::Known(_)));
+}
+
+#[test]
+fn a_text_cut_in_its_last_statement_is_cut_there_alone() {
+    let mut text = String::from("BEGIN;INSERT INTO t VALUES ('");
+    text.push_str(&"x".repeat(20_000));
+    let mut message = vec![b'Q'];
+    message.extend(u32::try_from(text.len() + 7).unwrap().to_be_bytes());
+    message.extend(text.as_bytes());
+    message.extend(b"')\0");
+    let mut decoder = Postgres::new();
+    let mut correlator = Correlator::new(shared());
+    // As of an open session.
+    let ready = [Input::Bytes(b"Z\0\0\0\x05I"), Input::Bytes(&message)];
+    for (side, input) in [Side::Server, Side::Client].into_iter().zip(ready) {
+        decoder.feed(side, Timestamp(1), input, &mut |message| {
+            correlator.on(&message, &mut |_| {});
+        });
+    }
+    let Some(pairing::Request::Query { texts, .. }) = correlator.queue.front() else {
+        panic!("a query waits");
+    };
+    let cut: Vec<_> = texts
+        .iter()
+        .flatten()
+        .map(|text| text.statement.cut)
+        .collect();
+    assert_eq!(cut, [false, true]);
+}
+
+#[test]
+fn debug_shows_neither_texts_nor_values() {
+    let all = fixtures("postgres");
+    let (_, steps) = all
+        .iter()
+        .find(|(name, _)| name == "psycopg_session.txt")
+        .unwrap();
+    let bodies = correlate(&shared(), steps);
+    assert!(describe(&bodies).contains("SELECT name"));
+    let shown = format!("{bodies:?}");
+    assert!(!shown.contains("SELECT name"), "{shown}");
 }
 
 #[test]

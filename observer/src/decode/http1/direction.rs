@@ -1,5 +1,7 @@
 //! One direction of a connection: where in which message it is.
 
+use std::fmt;
+
 use super::body::Body;
 use super::lines;
 use crate::decode::{HELD_LIMIT, Lost};
@@ -17,7 +19,7 @@ pub(super) enum State {
     Opaque,
 }
 
-#[derive(Debug)]
+/// Its `Debug` shows nothing of what it holds.
 pub(super) struct Direction {
     pub(super) state: State,
     /// The beginning of a head that is not whole yet.
@@ -36,6 +38,17 @@ pub(super) struct Direction {
     pub(super) began: Timestamp,
     /// Stamp of its last byte so far.
     pub(super) ended: Timestamp,
+}
+
+impl fmt::Debug for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direction")
+            .field("state", &self.state)
+            .field("held", &self.held.len())
+            .field("number", &self.number)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Direction {

@@ -426,6 +426,10 @@ impl Decoder for Bounded {
         fed
     }
 
+    fn held(&self) -> u64 {
+        self.0.held()
+    }
+
     fn finish(&mut self, side: Side, stamp: Timestamp, out: &mut dyn FnMut(Message<'_>)) {
         self.0.finish(side, stamp, out);
     }

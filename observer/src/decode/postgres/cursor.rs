@@ -1,9 +1,19 @@
 //! Reads big-endian numbers and C strings; the only place that does arithmetic on wire lengths.
 
+use std::fmt;
+
 /// A position in bytes that may end too early; every read past the end is `None`.
-#[derive(Clone, Copy, Debug)]
+///
+/// Its `Debug` shows a length only, as that of every value here: they are a customer's.
+#[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
+}
+
+impl fmt::Debug for Cursor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({})", self.rest.len())
+    }
 }
 
 impl<'a> Cursor<'a> {

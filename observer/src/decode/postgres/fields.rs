@@ -1,12 +1,14 @@
 //! Reads rows, parameters and descriptions in place, without an allocation.
 
+use std::fmt;
+
 use super::VALUE_LIMIT;
 use super::cursor::Cursor;
 use super::keep::MISSING;
 use crate::decode::HELD_LIMIT;
 
 /// A value of a row or a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
     /// NULL.
     Null,
@@ -14,6 +16,16 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// It passed, but its beginning was not captured.
     Missing,
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => write!(f, "Null"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Missing => write!(f, "Missing"),
+        }
+    }
 }
 
 /// The values of a `DataRow` or the parameters of a `Bind`, in order.

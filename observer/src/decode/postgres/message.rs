@@ -1,5 +1,7 @@
 //! What both sides say, as messages that borrow.
 
+use std::fmt;
+
 use super::fields::{Bind, Columns, Types, Values};
 use crate::decode::{Lost, Side, Span};
 
@@ -101,12 +103,21 @@ pub enum Body<'a> {
 }
 
 /// A statement's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<'a> {
     /// At most [`super::TEXT_LIMIT`] bytes of it.
     pub bytes: &'a [u8],
     /// Whether there was more.
     pub cut: bool,
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text")
+            .field("bytes", &self.bytes.len())
+            .field("cut", &self.cut)
+            .finish()
+    }
 }
 
 /// What a `Describe` or `Close` is about, by its name.

@@ -1,5 +1,7 @@
 //! One direction, message by message, as long as it is in step.
 
+use std::fmt;
+
 use super::framing::{self, Header, TAGGED, UNTAGGED};
 use super::keep::{Keeper, Shape};
 use crate::decode::{Lost, Side, Span};
@@ -22,7 +24,7 @@ pub(super) enum Step {
 }
 
 /// A whole message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Raw<'a> {
     pub(super) kind: u32,
     pub(super) body: &'a [u8],
@@ -50,8 +52,7 @@ pub(super) enum Stop {
     Malformed(usize),
 }
 
-/// One direction.
-#[derive(Debug)]
+/// One direction. Its `Debug` shows nothing of what it holds.
 pub(super) struct Stream {
     side: Side,
     pub(super) step: Step,
@@ -62,6 +63,16 @@ pub(super) struct Stream {
     began: Timestamp,
     /// A head that is not whole, a condensed body, or what resynchronising looks at.
     pub(super) held: Vec<u8>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("side", &self.side)
+            .field("step", &self.step)
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stream {

@@ -10,9 +10,9 @@
 
 use smallvec::SmallVec;
 
-use super::command::Family;
+use super::command::{Family, Role};
 use super::line::{Hold, Length, Skip, signed, take_line, take_text};
-use super::{Aggregate, Answer, Name, Reply, Status, Step};
+use super::{Aggregate, Answer, Name, Reply, Request, Status, Step};
 use crate::decode::{Lost, Span};
 use crate::time::Timestamp;
 
@@ -32,9 +32,15 @@ const LONGEST_NAME: u64 = 12;
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     /// Yield the elements of the outermost aggregate, too.
-    pub(super) elements: bool,
+    elements: bool,
     /// The client asked for the stream of replication.
-    pub(super) replication: bool,
+    replication: bool,
+    /// Acknowledgements that the subscriptions queued since `MULTI` will have beyond one each; the
+    /// reply to `EXEC` holds them all, and its length counts commands. `None` where some of the
+    /// commands were not seen.
+    surplus: Option<u64>,
+    /// Between `MULTI` and `EXEC`.
+    queueing: bool,
     state: State,
     /// A line of which more is to come, or the beginning of a body.
     hold: Hold<LINE>,
@@ -46,6 +52,8 @@ pub(super) struct Replies {
     /// Attributes of the message have passed, the message itself not.
     attributed: bool,
     name: Name,
+    /// The name of the aggregate within the outermost one.
+    inner: Name,
     number: i64,
 }
 
@@ -83,7 +91,10 @@ enum Kind {
     Plain,
     /// A push that is a message of its own.
     Push,
-    /// Attributes, or a push in the midst of a reply: no element of what is around it.
+    /// A push in the midst of a reply: no element of what is around it, unless it acknowledges a
+    /// subscription that `EXEC` ran.
+    Within,
+    /// Attributes: no element of what is around them.
     Aside,
     /// A string in chunks.
     Chunks,
@@ -94,6 +105,8 @@ enum Done {
     Value(Answer),
     Push(Aggregate),
     Aside,
+    /// An acknowledgement within a reply of which nobody knows whether it is an element.
+    Unknown,
 }
 
 impl Replies {
@@ -102,8 +115,36 @@ impl Replies {
         *self = Self {
             elements: self.elements,
             replication: self.replication,
+            surplus: self.surplus,
+            queueing: self.queueing,
             ..Self::default()
         };
+    }
+
+    /// Follows what a command changes for the replies to come.
+    pub(super) fn follow(&mut self, request: &Request) {
+        match request.command.role {
+            Role::Exec => {
+                self.elements = true;
+                self.queueing = false;
+            }
+            Role::Multi => {
+                self.surplus = Some(0);
+                self.queueing = true;
+            }
+            Role::Subscribe(_) | Role::Unsubscribe(_) if self.queueing => {
+                let more = request.arguments.saturating_sub(1);
+                self.surplus = self.surplus.map(|surplus| surplus.saturating_add(more));
+            }
+            Role::Replicate => self.replication = true,
+            _ => {}
+        }
+    }
+
+    /// Commands were not seen.
+    pub(super) fn miss(&mut self) {
+        self.surplus = None;
+        self.queueing = false;
     }
 
     /// Whether the next byte is the first of a message.
@@ -186,7 +227,9 @@ impl Replies {
                 }) else {
                     return Ok(false);
                 };
-                self.name = named.unwrap_or(self.name);
+                if let Some(named) = named {
+                    self.called(named);
+                }
                 self.state = State::Start;
                 self.done = Some(Done::Value(answer));
             }
@@ -246,7 +289,8 @@ impl Replies {
         let kind = match sign {
             b'*' | b'~' | b'%' => Kind::Plain,
             b'>' if top => Kind::Push,
-            b'>' | b'|' => Kind::Aside,
+            b'>' => Kind::Within,
+            b'|' => Kind::Aside,
             _ => Kind::Chunks,
         };
         let each = if matches!(sign, b'%' | b'|') { 2 } else { 1 };
@@ -282,6 +326,9 @@ impl Replies {
         if left == Some(0) {
             self.done = Some(self.outcome(frame));
         } else if self.frames.len() < DEPTH {
+            if self.frames.len() == 1 {
+                self.inner = Name::Other;
+            }
             self.frames.push(frame);
         } else {
             return Err(Lost::Malformed);
@@ -319,7 +366,7 @@ impl Replies {
             b';' => {}
             _ => {
                 if looked_at {
-                    self.name = Name::of(text);
+                    self.called(Name::of(text));
                 }
                 self.done = Some(Done::Value(Answer::Value));
             }
@@ -328,11 +375,37 @@ impl Replies {
         Ok(true)
     }
 
-    /// Whether the value that begins is the first element of the outermost aggregate.
+    /// Whether the value that begins is the first element of the outermost aggregate, or of a push
+    /// right within it.
     fn is_name(&self) -> bool {
         match self.frames.as_slice() {
             [frame] => !frame.begun && matches!(frame.kind, Kind::Plain | Kind::Push),
+            [_, frame] => !frame.begun && frame.kind == Kind::Within,
             _ => false,
+        }
+    }
+
+    /// The value that [`Self::is_name`] said is a name was this one.
+    fn called(&mut self, name: Name) {
+        match self.frames.len() {
+            1 => self.name = name,
+            _ => self.inner = name,
+        }
+    }
+
+    /// What a push within a reply is: aside, unless it acknowledges a subscription that `EXEC`
+    /// ran.
+    fn within(&mut self, aggregate: Aggregate) -> Done {
+        let acknowledges = self.frames.len() == 1
+            && matches!(self.inner, Name::Subscribed(_) | Name::Unsubscribed(_));
+        match &mut self.surplus {
+            _ if !acknowledges => Done::Aside,
+            None => Done::Unknown,
+            Some(0) => Done::Value(Answer::Aggregate(aggregate)),
+            Some(surplus) => {
+                *surplus -= 1;
+                Done::Aside
+            }
         }
     }
 
@@ -347,7 +420,7 @@ impl Replies {
         }
     }
 
-    fn outcome(&self, frame: Frame) -> Done {
+    fn outcome(&mut self, frame: Frame) -> Done {
         let aggregate = Aggregate {
             name: Name::Other,
             number: 0,
@@ -355,6 +428,7 @@ impl Replies {
             values: frame.values,
         };
         match frame.kind {
+            Kind::Within => self.within(aggregate),
             Kind::Aside => Done::Aside,
             Kind::Chunks => Done::Value(Answer::Value),
             Kind::Push => Done::Push(self.named(aggregate)),
@@ -375,11 +449,14 @@ impl Replies {
 
     /// Enters a value into the aggregate around it; without one, it is a message.
     fn enter(&mut self, done: Done, stamp: Timestamp) -> Option<Step<Reply>> {
+        if matches!(done, Done::Unknown) {
+            return Some(Step::Failed(Lost::Joined));
+        }
         let Some(frame) = self.frames.last_mut() else {
             let (answer, push) = match done {
                 Done::Value(answer) => (answer, false),
                 Done::Push(aggregate) => (Answer::Aggregate(aggregate), true),
-                Done::Aside => {
+                Done::Aside | Done::Unknown => {
                     self.attributed = true;
                     return None;
                 }

@@ -32,6 +32,7 @@ impl Bench {
             ended: Timestamp(1),
             waited: 0.0,
             seconds: 0.0,
+            timed: true,
             outcome,
             tag: tag.into(),
             rows: None,

@@ -7,6 +7,7 @@ fn gauges_are_balanced_whatever_ends_a_connection() {
     let session = |database: &str| {
         Body::SqlSession(Box::new(postgres::Session {
             database: database.into(),
+            accepted: true,
         }))
     };
     let mut story = Story::new(&Settings {
@@ -188,5 +189,66 @@ fn tcp_events_are_counted_by_both_ends_names() {
             ("round_trip_seconds{s1,p5432}", 0.000_25),
             ("segments_retransmitted_total{s1,p5432}", 3.0),
         ]
+    );
+}
+
+#[test]
+fn an_execution_whose_time_was_hidden_counts_and_is_in_no_duration() {
+    let mut story = Story::new(&Settings::default());
+    story.connect(2, 1, Side::Client);
+    story.sql(
+        2,
+        1,
+        Execution {
+            timed: false,
+            outcome: Outcome::Unknown,
+            parameters: smallvec![Some(int8(7))],
+            ..execution(COUNT, "", 0)
+        },
+    );
+    assert_eq!(
+        story.see("database_executions_untimed_total"),
+        [("{s1,unknown,CountOrders,SELECT}", 1.0, 1)]
+    );
+    for family in [
+        "database_query_duration_seconds",
+        "database_query_wait_seconds",
+        "database_shop_query_duration_seconds",
+    ] {
+        assert_eq!(story.see(family), [], "{family}");
+    }
+}
+
+/// Who is not let in makes names up, and may not use up the room for those of databases.
+#[test]
+fn a_database_that_nobody_was_let_into_is_no_label() {
+    let mut story = Story::new(&Settings {
+        databases: 2,
+        ..Settings::default()
+    });
+    let session = |database: String, accepted| {
+        Body::SqlSession(Box::new(postgres::Session { database, accepted }))
+    };
+    for guess in 0..10 {
+        story.connect(guess, 1, Side::Server);
+        story.at(guess, 1, session(format!("guess{guess}"), false));
+        story.at(guess, 2, Body::SqlError(SqlState(*b"28P01")));
+        story.at(guess, 3, Body::Closed(Reason::Finished));
+    }
+    story.connect(10, 1, Side::Server);
+    story.at(10, 4, session("naytifedb".into(), true));
+    story.connect(11, 1, Side::Server);
+    story.at(11, 5, session("naytifedb".into(), false));
+    story.at(11, 5, Body::SqlError(SqlState(*b"28P01")));
+    assert_eq!(
+        story.see("database_errors_total"),
+        [
+            ("{s1,_other,28P01}", 10.0, 10),
+            ("{s1,naytifedb,28P01}", 1.0, 1),
+        ]
+    );
+    assert_eq!(
+        story.see("database_connections_active"),
+        [("{_other,s1}", 0.0, 20), ("{naytifedb,s1}", 2.0, 2)]
     );
 }
