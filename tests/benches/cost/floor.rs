@@ -126,7 +126,7 @@ fn attach(programs: &mut Ebpf, kind: &str, cgroup: &Cgroup) -> Result<()> {
             .with_context(|| format!("no {name} in the object"))?
             .try_into()?;
         program.load()?;
-        program.attach(&directory, attach_type, CgroupAttachMode::AllowMultiple)?;
+        program.attach(&directory, attach_type, CgroupAttachMode::Single)?;
     }
     Ok(())
 }

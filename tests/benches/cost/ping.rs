@@ -96,16 +96,17 @@ pub(crate) fn round_trips(bed: &Bed, report: &mut Report) -> Result<()> {
             }
         }
         let [(_, bare), (_, again), rest @ ..] = &all;
-        let spread = again.over(bare).spread();
+        // Of processor time that noise only adds to, the least is the nearest to the truth.
+        let (least, apart) = (bare.minimum(), (again.minimum() - bare.minimum()).abs());
         for (name, series) in rest {
-            let ratio = series.over(bare).median();
+            let minimum = series.minimum();
             report.add(
                 format!("{comparison}, {name}"),
                 format!(
-                    "{} µs ({:+.1} %; A/A {:.1} %)",
-                    figure(series.median()),
-                    (ratio - 1.0) * 100.0,
-                    spread.0 * 100.0
+                    "{} µs, {:+.1} µs (A/A {:.1} µs)",
+                    figure(minimum),
+                    minimum - least,
+                    apart
                 ),
                 "",
                 Verdict::Stated,
