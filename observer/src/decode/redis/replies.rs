@@ -30,6 +30,10 @@ const LONGEST_NAME: u64 = 12;
 
 /// The server's direction.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a condition of its own that the conversation sets and clears by itself"
+)]
 pub(super) struct Replies {
     /// Yield the elements of the outermost aggregate, too.
     elements: bool,
