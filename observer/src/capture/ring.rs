@@ -1,7 +1,7 @@
 //! Drains a ring.
 //!
 //! The kernel does not wake the reader for a record: it costs the application more than the copy
-//! does. The reader looks again after a pause that doubles while nothing comes, and is woken only
+//! does. The reader looks again after a pause that doubles while little comes, and is woken only
 //! when the ring fills past a level meanwhile.
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,8 @@ pub struct RingReader {
     pause: Duration,
     shortest: Duration,
     longest: Duration,
+    /// Bytes of a drain after which the next pause is the shortest.
+    much: u64,
 }
 
 /// What one [`RingReader::drain`] took out.
@@ -48,6 +50,8 @@ impl RingReader {
             pause: settings.poll_min,
             shortest: settings.poll_min,
             longest: settings.poll_max,
+            // Twice as much per pause is still far from the level.
+            much: u64::from(settings.wake_bytes / 8),
         })
     }
 
@@ -65,7 +69,7 @@ impl RingReader {
                 Err(_) => drained.malformed += 1,
             }
         }
-        if drained.records > 0 {
+        if drained.bytes > self.much {
             self.pause = self.shortest;
         }
         drained

@@ -138,6 +138,10 @@ impl Worker {
     }
 }
 
+/// Records of a poll below which the worker waits for more: to hand on few at a time, and to wake
+/// the interpreter for them, costs more than the records do.
+const FEW: u64 = 512;
+
 /// Polls a source until it ends or is told to stop. An interpreter that is gone ends it too.
 pub(super) fn run(
     mut worker: Worker,
@@ -167,10 +171,10 @@ pub(super) fn run(
         }
         // Last, so that a record counts as read only once its exchanges count as handed on.
         worker.polled(polled, clock::now());
-        if polled.records == 0 {
-            if source.is_finished() || deadline.is_some() {
-                break;
-            }
+        if polled.records == 0 && (source.is_finished() || deadline.is_some()) {
+            break;
+        }
+        if polled.records < FEW && !source.is_finished() {
             source.wait();
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
