@@ -9,6 +9,7 @@ pub mod account;
 pub mod agent;
 pub mod apps;
 pub mod cgroup;
+pub mod languages;
 pub mod load;
 pub mod network;
 pub mod nginx;

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod kernel;
+mod languages;
 mod packages;
 mod run;
 mod setup;

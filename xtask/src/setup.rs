@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::packages::{self, Need};
-use crate::{kernel, shell};
+use crate::{kernel, languages, shell};
 
 /// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     packages::require(&[Need::Demo, Need::Servers])?;
+    languages::require()?;
     let toolchain = kernel::toolchain()?;
     toolchain.require_lints()?;
     shell::step(&format!(

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::packages::{self, Need};
-use crate::{kernel, shell};
+use crate::{kernel, languages, shell};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.unit {
         return Ok(());
     }
+    languages::require()?;
     let runner = runner()?;
     shell::step("the agent that the tests start");
     shell::run(&mut shell::cargo(["build", "--workspace", "--bins"]))?;
