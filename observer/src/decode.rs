@@ -58,6 +58,8 @@ pub enum Lost {
     TooLong,
     /// A switch to an opaque stream: everything behind it is not ours, for good.
     Upgraded,
+    /// A switch to HTTP/2: everything behind it is that, for good.
+    Http2,
     /// TLS was agreed on inside the protocol: everything behind it is ciphertext, for good.
     Tls,
 }

@@ -33,6 +33,7 @@ mod direction;
 mod framing;
 mod head;
 mod lines;
+mod losing;
 mod message;
 mod pairing;
 #[cfg(test)]
@@ -70,7 +71,7 @@ enum Place {
     Searching(Lost),
     Head,
     Body,
-    Opaque,
+    Opaque(Lost),
 }
 
 /// Where messages go.
@@ -131,7 +132,7 @@ impl Http1 {
         let mut first = turn;
         while !rest.is_empty() {
             let taken = match self.place(side, first) {
-                Place::Opaque => return Some((Lost::Upgraded, rest.len() as u64)),
+                Place::Opaque(cause) => return Some((cause, rest.len() as u64)),
                 Place::Searching(cause) => {
                     if !(first && self.may_begin(side)) {
                         self.lose(side, cause, stamp, out);
@@ -161,7 +162,7 @@ impl Http1 {
     fn place(&self, side: Side, first: bool) -> Place {
         let answered = side == Side::Client && self.pairing.len() == 0;
         match &self.of(side).state {
-            State::Opaque => Place::Opaque,
+            State::Opaque(cause) => Place::Opaque(*cause),
             State::Searching(cause) => Place::Searching(*cause),
             // The request was answered and a new turn begins: the holes hid its end.
             State::Body(Body::Blind(blind)) if first && answered => Place::Searching(blind.cause),
@@ -304,7 +305,7 @@ impl Http1 {
                 self.lose(Side::Server, cause, stamp, out);
                 self.pairing.healed = true;
             }
-            State::Opaque => {}
+            State::Opaque(_) => {}
         }
     }
 
@@ -328,8 +329,13 @@ impl Http1 {
             (None, Extent::Upgraded) => {
                 self.end(Side::Server, stamp, out);
                 self.hide(stamp, out);
-                let given_up = self.client.upgrade() + self.server.upgrade();
-                self.owe(Lost::Upgraded, given_up);
+                let cause = if head.http2 {
+                    Lost::Http2
+                } else {
+                    Lost::Upgraded
+                };
+                let given_up = self.client.upgrade(cause) + self.server.upgrade(cause);
+                self.owe(cause, given_up);
             }
             (None, _) => self.end(Side::Server, stamp, out),
         }
@@ -380,7 +386,7 @@ impl Http1 {
         let may_be_blind = self.may_be_blind(side);
         let direction = self.direction(side);
         let (skipped, over) = match &mut direction.state {
-            State::Opaque => return Some((Lost::Upgraded, length)),
+            State::Opaque(cause) => return Some((*cause, length)),
             State::Searching(cause) => {
                 let cause = if may_begin { lost } else { *cause };
                 self.lose(side, cause, stamp, out);
@@ -415,7 +421,7 @@ impl Http1 {
     /// Whether a hole in a chunked body can have hidden nothing but that body.
     fn may_be_blind(&self, side: Side) -> bool {
         let alone = self.pairing.len() == 1 && !self.pairing.overlapped;
-        let asked = !matches!(self.client.state, State::Searching(_) | State::Opaque);
+        let asked = !matches!(self.client.state, State::Searching(_) | State::Opaque(_));
         alone && (side == Side::Client || asked)
     }
 
@@ -438,51 +444,11 @@ impl Http1 {
         }
     }
 
-    /// Falls out of step. For a server this hides every response in flight, since it begins again
-    /// only with one to a later request.
-    fn lose(&mut self, side: Side, cause: Lost, stamp: Timestamp, out: &mut Out<'_>) {
-        let held = self.direction(side).lose(cause);
-        self.owe(cause, held);
-        match (side, &self.server.state) {
-            (Side::Server, _) => {
-                self.pairing.healed = false;
-                self.hide(stamp, out);
-            }
-            // It has not spoken yet, and what it will answer was there to be seen.
-            (Side::Client, State::Searching(Lost::Joined)) => {
-                self.server.state = State::Searching(cause);
-            }
-            (Side::Client, _) => {}
-        }
-    }
-
-    fn hide(&mut self, stamp: Timestamp, out: &mut Out<'_>) {
-        for number in self.pairing.clear() {
-            out(Message::Hidden { number, stamp });
-        }
-    }
-
-    fn owe(&mut self, cause: Lost, bytes: u64) {
-        if bytes > 0 {
-            let before = self.owed.map_or(0, |(_, owed)| owed);
-            self.owed = Some((cause, before + bytes));
-        }
-    }
-
     /// Number of the request whose message passes.
     fn number(&self, side: Side) -> u64 {
         match side {
             Side::Client => self.client.number,
             Side::Server => self.pairing.front().map_or(0, |(number, _)| number),
-        }
-    }
-
-    /// Why a direction is, or would be, out of step.
-    fn cause_of(&self, side: Side) -> Lost {
-        match &self.of(side).state {
-            State::Searching(cause) => *cause,
-            State::Body(Body::Blind(blind)) => blind.cause,
-            _ => Lost::Malformed,
         }
     }
 

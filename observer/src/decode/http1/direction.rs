@@ -15,8 +15,8 @@ pub(super) enum State {
     /// Between messages or in a head.
     Head,
     Body(Body),
-    /// Behind a switch of protocols.
-    Opaque,
+    /// Behind a switch of protocols: for good, and why its bytes are none of ours.
+    Opaque(Lost),
 }
 
 /// Its `Debug` shows nothing of what it holds.
@@ -116,8 +116,8 @@ impl Direction {
     }
 
     /// Leaves HTTP for good; the number of bytes held back that are given up.
-    pub(super) fn upgrade(&mut self) -> u64 {
-        self.state = State::Opaque;
+    pub(super) fn upgrade(&mut self, cause: Lost) -> u64 {
+        self.state = State::Opaque(cause);
         self.drop_held()
     }
 

@@ -54,6 +54,8 @@ pub struct ResponseHead {
     pub status: u16,
     /// The body is JSON in no content coding.
     pub json: bool,
+    /// The switch it agrees to, if it does, is one to HTTP/2 (RFC 7540 §3.2).
+    pub http2: bool,
     /// How far its body goes.
     pub extent: Extent,
     /// The head's bytes.
@@ -191,12 +193,17 @@ impl ResponseHead {
         let line = lines::status_line(bytes)?;
         let mut framing = Framing::default();
         let mut content = Content::default();
-        let end = lines::fields(bytes, line.length, &mut |name, value| {
-            content.visit(name, value, &mut framing);
+        let mut http2 = false;
+        let end = lines::fields(bytes, line.length, &mut |name, value| match name.len() {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                http2 |= value.eq_ignore_ascii_case(b"h2c");
+            }
+            _ => content.visit(name, value, &mut framing),
         });
         Ok(Self {
             status: line.status,
             json: content.json && !content.coded,
+            http2: http2 && line.status == 101,
             extent: framing.response(method, line.status),
             size: end.ok_or(Unread::Partial)? as u64,
         })
@@ -282,6 +289,22 @@ mod tests {
         for (fields, json) in rows {
             let text = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");
             assert_eq!(read(&text).json, json, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_switch_to_http2_is_told_from_any_other() {
+        let rows = [
+            ("101 Switching Protocols\r\nUpgrade: h2c", true),
+            ("101 Switching Protocols\r\nupgrade: H2C", true),
+            ("101 Switching Protocols\r\nUpgrade: websocket", false),
+            ("101 Switching Protocols\r\nX: h2c", false),
+            ("426 Upgrade Required\r\nUpgrade: h2c", false),
+        ];
+        for (text, http2) in rows {
+            let text = format!("HTTP/1.1 {text}\r\n\r\n");
+            let head = ResponseHead::read(text.as_bytes(), Method::Known).unwrap();
+            assert_eq!(head.http2, http2, "{text}");
         }
     }
 

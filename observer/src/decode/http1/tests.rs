@@ -348,6 +348,11 @@ fn what_is_not_http_or_too_long_is_given_up_with_its_reason() {
             Lost::Malformed,
             2,
         ),
+        (
+            "> \"GET / HTTP/1.1\\r\\n\\r\\n\"\n< \"HTTP/1.1 101 S\\r\\nUpgrade: h2c\\r\\n\\r\\n\\x00\"".into(),
+            Lost::Http2,
+            1,
+        ),
     ];
     for (text, cause, bytes) in rows {
         let said = lost(text);

@@ -171,6 +171,9 @@ impl Session {
             Some((Lost::Upgraded, _)) => {
                 self.opaque(event, Protocol::Upgraded, Fate::SkippedUpgraded, context);
             }
+            Some((Lost::Http2, _)) => {
+                self.opaque(event, Protocol::Http2, Fate::SkippedHttp2, context);
+            }
             Some((Lost::Tls, _)) => {
                 self.opaque(event, Protocol::Tls, Fate::SkippedTls, context);
             }

@@ -44,6 +44,7 @@ const fn fate(lost: Lost) -> Fate {
         Lost::Malformed => Fate::LostMalformed,
         Lost::TooLong => Fate::LostTooLong,
         Lost::Upgraded => Fate::SkippedUpgraded,
+        Lost::Http2 => Fate::SkippedHttp2,
         Lost::Tls => Fate::SkippedTls,
     }
 }

@@ -1,3 +1,0 @@
-module observer/tests/go-http
-
-go 1.22
