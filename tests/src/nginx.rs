@@ -19,6 +19,18 @@ const LOCATIONS: &str = r#"
         location /files/ { root .; etag on; }
 "#;
 
+/// Everything handed on to another server, on kept connections and as it comes.
+const HANDED_ON: &str = r#"
+        location / {
+            proxy_pass http://upstream;
+            proxy_http_version 1.1;
+            proxy_set_header Connection $connection_upstream;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_buffering off;
+            proxy_request_buffering off;
+        }
+"#;
+
 /// A running server; stopped when this goes.
 #[derive(Debug)]
 pub struct Nginx {
@@ -59,6 +71,29 @@ impl Nginx {
     /// # Errors
     /// When it is not there or does not start.
     pub fn listening(place: &Place<'_>, host: IpAddr, parameters: &str) -> Result<Self> {
+        Self::serving(place, host, parameters, "", LOCATIONS)
+    }
+
+    /// One that hands every request on to another server.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn before(place: &Place<'_>, upstream: SocketAddr) -> Result<Self> {
+        let upstream = format!(
+            "upstream upstream {{ server {upstream}; keepalive 8; }}
+    map $http_upgrade $connection_upstream {{ default upgrade; '' ''; }}"
+        );
+        let host = Ipv4Addr::LOCALHOST.into();
+        Self::serving(place, host, "", &upstream, HANDED_ON)
+    }
+
+    fn serving(
+        place: &Place<'_>,
+        host: IpAddr,
+        parameters: &str,
+        upstream: &str,
+        locations: &str,
+    ) -> Result<Self> {
         let files = tempfile::tempdir()?;
         let port = free_port()?.port();
         let listen = format!("{} {parameters}", SocketAddr::new(host, port));
@@ -70,7 +105,7 @@ impl Nginx {
         let address = SocketAddr::new(met, port);
         fs::create_dir(files.path().join("files"))?;
         let configuration = files.path().join("nginx.conf");
-        fs::write(&configuration, configure(&listen))?;
+        fs::write(&configuration, configure(&listen, upstream, locations))?;
         let mut command = Command::new(need("nginx")?);
         command
             .arg("-p")
@@ -124,7 +159,7 @@ impl Nginx {
     }
 }
 
-fn configure(listen: &str) -> String {
+fn configure(listen: &str, upstream: &str, locations: &str) -> String {
     format!(
         r"daemon off;
 user root;
@@ -142,9 +177,11 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     keepalive_requests 100000000;
+    client_max_body_size 16m;
+    {upstream}
     server {{
         listen {listen} backlog=4096;
-{LOCATIONS}
+{locations}
     }}
 }}
 "

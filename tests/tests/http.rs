@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use observer_tests::agent::{Agent, Options};
-use observer_tests::apps::App;
 use observer_tests::cgroup::Cgroup;
 use observer_tests::network::apart;
 use observer_tests::nginx::{Access, Nginx};
@@ -357,48 +356,4 @@ fn a_download_in_segments_over_64_kib_is_counted_with_every_byte() -> Result<()>
     // Twice, at two ends.
     ensure!(seen.sum() > f64::from(4 * (64 << 20)), "{seen}");
     Ok(())
-}
-
-/// Sends a fixed set of requests to a server that answers like the platform.
-fn exercise(address: SocketAddr, name: &str, agent: &Agent) -> Result<()> {
-    let client: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
-    let paths = ["/", "/v1/shops/3/orders", "/missing", "/health"];
-    for path in paths.into_iter().cycle().take(40) {
-        let mut response = client.get(format!("http://{address}{path}")).call()?;
-        response.body_mut().read_to_string()?;
-        *statuses
-            .entry(response.status().as_u16().to_string())
-            .or_default() += 1;
-    }
-    drop(client);
-    let scrape = agent.settled()?;
-    let durations = scrape.select(REQUESTS).with("service", name);
-    for (status, count) in &statuses {
-        durations.clone().with("status_code", status).is(*count)?;
-    }
-    durations.is(40)
-}
-
-#[test]
-fn a_go_server_is_counted_exactly() -> Result<()> {
-    let cgroup = Cgroup::create("go")?;
-    let Some(server) = App::go(&Place::within(&cgroup))? else {
-        return Ok(());
-    };
-    let agent = Agent::observe(&[&cgroup])?;
-    exercise(server.address(), "go", &agent)
-}
-
-#[test]
-fn a_node_server_is_counted_exactly() -> Result<()> {
-    let cgroup = Cgroup::create("node")?;
-    let Some(server) = App::node(&Place::within(&cgroup))? else {
-        return Ok(());
-    };
-    let agent = Agent::observe(&[&cgroup])?;
-    exercise(server.address(), "node", &agent)
 }
