@@ -1,6 +1,6 @@
 //! Programs in other languages, as `cargo xtask setup` made them below `target/languages`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -68,7 +68,7 @@ pub fn program(language: Language, name: &str) -> Result<Option<Command>> {
 }
 
 fn class_path(made: &Path) -> std::ffi::OsString {
-    let mut path = PathBuf::from(made.join("classes")).into_os_string();
+    let mut path = made.join("classes").into_os_string();
     path.push(":");
     path.push(made.join("lib/*"));
     path

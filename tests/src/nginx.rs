@@ -20,7 +20,7 @@ const LOCATIONS: &str = r#"
 "#;
 
 /// Everything handed on to another server, on kept connections and as it comes.
-const HANDED_ON: &str = r#"
+const HANDED_ON: &str = r"
         location / {
             proxy_pass http://upstream;
             proxy_http_version 1.1;
@@ -29,7 +29,7 @@ const HANDED_ON: &str = r#"
             proxy_buffering off;
             proxy_request_buffering off;
         }
-"#;
+";
 
 /// A running server; stopped when this goes.
 #[derive(Debug)]

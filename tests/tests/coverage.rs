@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// Whether a source has a test of that name.
 fn has(source: &str, name: &str) -> bool {
@@ -27,7 +27,7 @@ fn every_case_has_a_test_that_exists() -> Result<()> {
     for row in rows.filter(|row| *row != "| case | test |") {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
         let [case, tests] = cells.as_slice() else {
-            anyhow::bail!("not two cells: {row}");
+            bail!("not two cells: {row}");
         };
         for test in tests.split(',').map(|test| test.trim().trim_matches('`')) {
             let (file, name) = test

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use observer_tests::cgroup::Cgroup;
 
 use super::tally::{ABORTED, Tally};
@@ -266,8 +266,7 @@ fn statuses(mut stream: &[u8], heads: impl Iterator<Item = bool>) -> Result<Vec<
 fn chunks(mut stream: &[u8]) -> Result<Option<&[u8]>> {
     loop {
         let size = httparse::parse_chunk_size(stream);
-        let httparse::Status::Complete((line, size)) =
-            size.map_err(|_| anyhow::anyhow!("no chunk"))?
+        let httparse::Status::Complete((line, size)) = size.map_err(|_| anyhow!("no chunk"))?
         else {
             return Ok(None);
         };

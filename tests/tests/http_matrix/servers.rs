@@ -35,7 +35,7 @@ const COMMON: [&str; 14] = [
 ];
 
 /// A server that runs.
-struct Served<'a> {
+struct Tested<'a> {
     address: SocketAddr,
     /// What it can answer beside [`COMMON`].
     more: &'a [&'a str],
@@ -45,7 +45,7 @@ struct Served<'a> {
     answered: &'a dyn Fn() -> Result<Tally>,
 }
 
-impl Served<'_> {
+impl Tested<'_> {
     /// Has every client do everything: that is what is answered and counted.
     fn under_every_client(&self, scene: &Scene) -> Result<()> {
         let behaviours = [&COMMON, self.more].concat();
@@ -84,21 +84,21 @@ impl Served<'_> {
     }
 }
 
-/// A program in `apps`; `waits` as in [`Served`].
+/// A program in `apps`; `waits` as in [`Tested`].
 fn app(language: Language, name: &str, more: &[&str], waits: &str) -> Result<()> {
     let scene = Scene::new()?;
     let place = Place::within(&scene.servers);
     let Some(server) = App::server(&place, language, name)? else {
         return Ok(());
     };
-    let served = Served {
+    let tested = Tested {
         address: server.address(),
         more,
         waits,
         answered: &|| Ok(Tally::of_log(&server.process().printed())),
     };
-    served.under_every_client(&scene)?;
-    served.under_wrk(&scene)
+    tested.under_every_client(&scene)?;
+    tested.under_wrk(&scene)
 }
 
 #[test]
@@ -165,20 +165,20 @@ fn nginx_is_counted_exactly_under_every_client_and_as_a_client_itself() -> Resul
         return Ok(());
     };
     let server = Nginx::before(&Place::within(&scene.servers), upstream.address())?;
-    let served = Served {
+    let tested = Tested {
         address: server.address(),
         more: &["abort", "websocket"],
         waits: "",
         answered: &|| Ok(logged(&server.accesses()?)),
     };
-    served.under_every_client(&scene)?;
+    tested.under_every_client(&scene)?;
     let scrape = scene.agent.settled()?;
     let answered = Tally::of_log(&upstream.process().printed()).whole();
     answered.agrees(
         &Tally::at_client(&scrape, "server").whole(),
         "counted where nginx is the client",
     )?;
-    served.under_wrk(&scene)
+    tested.under_wrk(&scene)
 }
 
 /// The access log's lines, of requests that nginx could read.

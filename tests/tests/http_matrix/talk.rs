@@ -5,7 +5,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::libc::linger;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::Linger;
 use observer_tests::scrape::Scrape;
@@ -80,64 +81,70 @@ impl Scene {
     }
 }
 
+/// Who speaks, and who listens.
+type Way<'a> = (&'a TcpStream, &'a TcpStream);
+
 impl Ends {
     fn take(&mut self, turn: Turn<'_>) -> Result<()> {
         match turn {
-            Turn::Client(text) => carry(&self.client, &self.server, text.as_bytes()),
-            Turn::Server(text) => carry(&self.server, &self.client, text.as_bytes()),
-            Turn::ClientBytewise(text) => bytewise(&self.client, &self.server, text),
-            Turn::ServerBytewise(text) => bytewise(&self.server, &self.client, text),
-            Turn::ClientBlock(length) => carry(&self.client, &self.server, &vec![b'x'; length]),
-            Turn::ServerBlock(length) => carry(&self.server, &self.client, &vec![b'x'; length]),
+            Turn::Client(text) => carry(self.to_server()?, text.as_bytes()),
+            Turn::Server(text) => carry(self.to_client()?, text.as_bytes()),
+            Turn::ClientBytewise(text) => bytewise(self.to_server()?, text),
+            Turn::ServerBytewise(text) => bytewise(self.to_client()?, text),
+            Turn::ClientBlock(length) => carry(self.to_server()?, &vec![b'x'; length]),
+            Turn::ServerBlock(length) => carry(self.to_client()?, &vec![b'x'; length]),
+            Turn::ClientEnds => end(self.to_server()?),
+            Turn::ServerEnds => end(self.to_client()?),
+            Turn::ClientResets => reset(self.client.take()),
+            Turn::ServerResets => reset(self.server.take()),
             Turn::Idle(time) => {
                 thread::sleep(time);
                 Ok(())
             }
-            Turn::ClientEnds => end(&self.client, &self.server),
-            Turn::ServerEnds => end(&self.server, &self.client),
-            Turn::ClientResets => reset(&mut self.client),
-            Turn::ServerResets => reset(&mut self.server),
         }
+    }
+
+    fn to_server(&self) -> Result<Way<'_>> {
+        let both = self.client.as_ref().zip(self.server.as_ref());
+        both.context("an end has gone")
+    }
+
+    fn to_client(&self) -> Result<Way<'_>> {
+        self.to_server().map(|(client, server)| (server, client))
     }
 }
 
 /// One says it, the other reads it.
-fn carry(from: &Option<TcpStream>, to: &Option<TcpStream>, bytes: &[u8]) -> Result<()> {
-    let (mut from, mut to) = (there(from)?, there(to)?);
+fn carry((mut from, mut to): Way<'_>, bytes: &[u8]) -> Result<()> {
     thread::scope(|scope| {
         let sent = scope.spawn(move || from.write_all(bytes));
         let mut read = vec![0; bytes.len()];
         to.read_exact(&mut read)?;
         ensure!(read == bytes, "other bytes came than were sent");
         let sent = sent.join();
-        Ok(sent.map_err(|_| anyhow::anyhow!("the sender panicked"))??)
+        Ok(sent.map_err(|_| anyhow!("the sender panicked"))??)
     })
 }
 
-fn bytewise(from: &Option<TcpStream>, to: &Option<TcpStream>, text: &str) -> Result<()> {
+fn bytewise(way: Way<'_>, text: &str) -> Result<()> {
     let mut bytes = text.as_bytes().chunks(1);
-    bytes.try_for_each(|byte| carry(from, to, byte))
+    bytes.try_for_each(|byte| carry(way, byte))
 }
 
-fn end(from: &Option<TcpStream>, to: &Option<TcpStream>) -> Result<()> {
-    there(from)?.shutdown(Shutdown::Write)?;
-    let read = there(to)?.read(&mut [0])?;
+fn end((from, mut to): Way<'_>) -> Result<()> {
+    from.shutdown(Shutdown::Write)?;
+    let read = to.read(&mut [0])?;
     ensure!(read == 0, "more came than was read");
     Ok(())
 }
 
-fn reset(end: &mut Option<TcpStream>) -> Result<()> {
-    let stream = end.take().context("it has gone")?;
-    let at_once = nix::libc::linger {
+fn reset(end: Option<TcpStream>) -> Result<()> {
+    let stream = end.context("it has gone")?;
+    let at_once = linger {
         l_onoff: 1,
         l_linger: 0,
     };
-    setsockopt(&stream, Linger, &at_once)?;
-    Ok(())
-}
-
-fn there(end: &Option<TcpStream>) -> Result<&TcpStream> {
-    end.as_ref().context("it has gone")
+    Ok(setsockopt(&stream, Linger, &at_once)?)
 }
 
 /// Bytes that the client and the server say in these turns.
