@@ -74,7 +74,7 @@ impl Tested<'_> {
         wrk(self.address, &scene.clients)?;
         let counted = Tally::at_server(&scene.agent.settled()?, "server").of(WRK);
         let logged = (self.answered)()?.of(WRK);
-        ensure!(counted > 100, "wrk made {counted} requests");
+        ensure!(counted > 8, "wrk made {counted} requests");
         // What its eight connections had asked last may be whole to one and broken off to the other.
         ensure!(
             counted.abs_diff(logged) <= 8,
