@@ -8,8 +8,17 @@ mod account;
 #[path = "postgres_drivers/drivers.rs"]
 mod drivers;
 #[cfg(test)]
+#[path = "postgres_drivers/hops.rs"]
+mod hops;
+#[cfg(test)]
+#[path = "postgres_drivers/relay.rs"]
+mod relay;
+#[cfg(test)]
 #[path = "postgres_drivers/scene.rs"]
 mod scene;
 #[cfg(test)]
 #[path = "postgres_drivers/tokio_postgres.rs"]
 mod tokio_postgres;
+#[cfg(test)]
+#[path = "postgres_drivers/wire.rs"]
+mod wire;

@@ -60,16 +60,19 @@ fn drive(language: Language, name: &str, without: &[&str]) -> Result<()> {
 
 #[test]
 fn psycopg_is_counted_exactly() -> Result<()> {
+    // libpq's FunctionCall is deprecated, and psycopg does not offer it.
     drive(Language::Python, "drive_psycopg", &["fastpath"])
 }
 
 #[test]
 fn asyncpg_is_counted_exactly() -> Result<()> {
+    // It waits for each answer.
     drive(Language::Python, "drive_asyncpg", &["fastpath", "pipeline"])
 }
 
 #[test]
 fn node_postgres_is_counted_exactly() -> Result<()> {
+    // It caches nothing, knows COPY only by another package, and cannot ask to cancel.
     let without = ["fastpath", "cache", "copy", "cancel"];
     drive(Language::Node, "drive_pg", &without)
 }
@@ -81,5 +84,6 @@ fn pgx_is_counted_exactly() -> Result<()> {
 
 #[test]
 fn pgjdbc_is_counted_exactly() -> Result<()> {
+    // It pipelines within a batch alone.
     drive(Language::Java, "DrivePostgres", &["pipeline"])
 }

@@ -345,9 +345,7 @@ async fn large(player: &mut Player<'_>) -> Result<()> {
         let text = named("LargeText", &format!("SELECT length('{literal}')"));
         client.simple_query(&text).await?;
         let text = named("LargeValue", "SELECT length($1)");
-        client
-            .query_typed(&text, &[(&literal, Type::TEXT)])
-            .await?;
+        client.query_typed(&text, &[(&literal, Type::TEXT)]).await?;
         let text = named("LargeRow", "SELECT repeat('y', $1)");
         client.query_typed(&text, &[(&size, Type::INT4)]).await?;
     }

@@ -252,3 +252,122 @@ fn a_database_that_nobody_was_let_into_is_no_label() {
         [("{_other,s1}", 0.0, 20), ("{naytifedb,s1}", 2.0, 2)]
     );
 }
+
+#[test]
+fn what_a_pooler_passes_on_is_a_hop_and_no_second_execution() {
+    const APP: u64 = 1;
+    const POOLER: u64 = 2;
+    const DATABASE: u64 = 3;
+    let select = || execution("SELECT 1", "SELECT", 1);
+    let commit = || Body::SqlTransaction(postgres::Transaction::Commit);
+    let refused = || Body::SqlError(SqlState(*b"42P01"));
+    let (client, server) = (Side::Client, Side::Server);
+    // How the application's connection and the pooler's own are seen: cgroup, end, other end's
+    // cgroup, older than the agent. Then executions by service, and hops.
+    let rows: [(&str, _, _, &[(&str, f64)], f64); 8] = [
+        (
+            "at the pooler alone",
+            (POOLER, server, None, false),
+            (POOLER, client, None, false),
+            &[("{s2}", 1.0)],
+            2.0,
+        ),
+        (
+            "at the application and the pooler",
+            (APP, client, Some(POOLER), false),
+            (POOLER, client, None, false),
+            &[("{s1}", 1.0)],
+            2.0,
+        ),
+        (
+            "everywhere",
+            (APP, client, Some(POOLER), false),
+            (POOLER, client, Some(DATABASE), false),
+            &[("{s1}", 1.0)],
+            2.0,
+        ),
+        (
+            "application and pooler in one cgroup",
+            (APP, client, Some(APP), false),
+            (APP, client, None, false),
+            &[("{s1}", 1.0)],
+            2.0,
+        ),
+        (
+            "older than the agent",
+            (POOLER, server, None, true),
+            (POOLER, client, None, true),
+            &[("{s2}", 1.0)],
+            2.0,
+        ),
+        (
+            "application and database in one cgroup",
+            (APP, client, Some(APP), false),
+            (APP, client, Some(APP), false),
+            &[("{s1}", 3.0)],
+            0.0,
+        ),
+        (
+            "no pooler",
+            (APP, client, Some(DATABASE), false),
+            (APP, client, Some(DATABASE), false),
+            &[("{s1}", 3.0)],
+            0.0,
+        ),
+        (
+            "ends whose cgroup is unknown",
+            (0, server, None, false),
+            (0, client, None, false),
+            &[("{s0}", 3.0)],
+            0.0,
+        ),
+    ];
+    for (name, front, back, executions, hops) in rows {
+        let mut story = Story::new(&Settings::default());
+        for (key, end) in [(1, front), (2, back)] {
+            story.join(key, end.0, end.1, end.2, end.3);
+            if !end.3 {
+                let session = postgres::Session {
+                    database: "shop".into(),
+                    accepted: true,
+                };
+                story.at(key, 1, Body::SqlSession(Box::new(session)));
+            }
+        }
+        // The database answers the pooler before the pooler answers.
+        story.sql(2, 2, select());
+        story.at(2, 2, commit());
+        story.at(2, 2, refused());
+        story.sql(1, 3, select());
+        story.at(1, 4, Body::Closed(Reason::Finished));
+        // What a pooler does for a client that has gone.
+        story.sql(2, 5, select());
+        let by_service = |story: &Story, metric: &str| {
+            let mut sums = BTreeMap::new();
+            for (labels, sum, count) in story.see(metric) {
+                let service = labels.split([',', '}']).next().unwrap().to_owned() + "}";
+                let entry: &mut f64 = sums.entry(service).or_default();
+                *entry += if metric.ends_with("seconds") {
+                    f64::from(count)
+                } else {
+                    sum
+                };
+            }
+            sums
+        };
+        let counted = by_service(&story, "database_query_duration_seconds");
+        let expected = executions
+            .iter()
+            .map(|(service, n)| ((*service).to_owned(), *n));
+        assert_eq!(counted, expected.collect(), "{name}");
+        let hopped: f64 = story
+            .see("database_hop_executions_total")
+            .iter()
+            .map(|(_, sum, _)| sum)
+            .sum();
+        assert_eq!(hopped, hops, "{name}");
+        for metric in ["database_transactions_total", "database_errors_total"] {
+            assert_eq!(story.see(metric).is_empty(), hops > 0.0, "{name}: {metric}");
+        }
+    }
+}

@@ -135,7 +135,7 @@ impl Kernel {
 pub(crate) fn show(exchange: &Exchange) -> String {
     let what = match &exchange.body {
         Body::Connection(c) => {
-            let both = if c.both_ends { " both" } else { "" };
+            let both = if c.other_end.is_some() { " both" } else { "" };
             format!("{:?}{both}", c.vantage).to_lowercase()
         }
         Body::Opened => "opened".into(),
