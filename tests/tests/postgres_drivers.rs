@@ -5,11 +5,17 @@
 #[path = "postgres_drivers/account.rs"]
 mod account;
 #[cfg(test)]
+#[path = "postgres_drivers/batches.rs"]
+mod batches;
+#[cfg(test)]
 #[path = "postgres_drivers/drivers.rs"]
 mod drivers;
 #[cfg(test)]
 #[path = "postgres_drivers/hops.rs"]
 mod hops;
+#[cfg(test)]
+#[path = "postgres_drivers/joined.rs"]
+mod joined;
 #[cfg(test)]
 #[path = "postgres_drivers/relay.rs"]
 mod relay;
@@ -19,6 +25,9 @@ mod scene;
 #[cfg(test)]
 #[path = "postgres_drivers/tokio_postgres.rs"]
 mod tokio_postgres;
+#[cfg(test)]
+#[path = "postgres_drivers/transactions.rs"]
+mod transactions;
 #[cfg(test)]
 #[path = "postgres_drivers/wire.rs"]
 mod wire;
