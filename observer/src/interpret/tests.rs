@@ -214,6 +214,7 @@ const DELETE: &str =
     "-- name: DeleteOrder :exec\nDELETE FROM orders WHERE order_id = $1 AND shop_id = $2";
 
 mod connections;
+mod hops;
 mod shops;
 
 proptest::proptest! {

@@ -1,6 +1,6 @@
 //! A connection's payload: what it speaks, who decodes it, what becomes of its bytes.
 
-use observer_ebpf::{Direction, Protocol};
+use observer_ebpf::{Direction, Opener, Protocol};
 
 use super::super::conversation::Opening;
 use super::detecting::{Bounds, Detecting, Told};
@@ -64,7 +64,11 @@ impl Session {
                     }
                     Told::Protocol(protocol, vantage) => {
                         self.vantage = Some(vantage);
-                        self.joined_sql = detecting.joined && protocol == Protocol::Postgres;
+                        let opener = identity.map_or(Opener::Active as u8, |known| known.opener);
+                        // Where the other end decodes, it tells.
+                        self.joined_sql = protocol == Protocol::Postgres
+                            && opener == Opener::Unknown as u8
+                            && decoded_here(protocol, vantage, self.both_ends());
                         self.tell(key, time, context);
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
@@ -178,8 +182,10 @@ impl Session {
             }
             Some((Lost::Malformed, _)) if !spoken.confirmed => {
                 spoken.give_up(Fate::LostMalformed, context.ledger);
-                self.joined_sql = false;
                 self.state = State::Detecting(Detecting::again(spoken.turns, direction));
+                if std::mem::take(&mut self.joined_sql) {
+                    self.tell(key, stamp, context);
+                }
             }
             _ => {}
         }
