@@ -65,10 +65,9 @@ impl Session {
                     Told::Protocol(protocol, vantage) => {
                         self.vantage = Some(vantage);
                         let opener = identity.map_or(Opener::Active as u8, |known| known.opener);
-                        // Where the other end decodes, it tells.
-                        self.joined_sql = protocol == Protocol::Postgres
-                            && opener == Opener::Unknown as u8
-                            && decoded_here(protocol, vantage, self.both_ends());
+                        // Also where the other end decodes: it may not know of this one yet.
+                        self.joined_sql =
+                            protocol == Protocol::Postgres && opener == Opener::Unknown as u8;
                         self.tell(key, time, context);
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
