@@ -8,19 +8,21 @@ const DATABASE: u64 = 3;
 const UNKNOWN: u64 = 0;
 
 /// How a connection is seen.
+#[derive(Clone, Copy)]
 struct End {
     cgroup: u64,
     vantage: Side,
-    other_end: Option<u64>,
+    /// The cgroup of its other end, where that is observed.
+    other: Option<u64>,
     /// It is older than the agent.
     joined: bool,
 }
 
-const fn client(cgroup: u64, other_end: Option<u64>) -> End {
+const fn client(cgroup: u64, other: Option<u64>) -> End {
     End {
         cgroup,
         vantage: Side::Client,
-        other_end,
+        other,
         joined: false,
     }
 }
@@ -29,7 +31,7 @@ const fn server(cgroup: u64) -> End {
     End {
         cgroup,
         vantage: Side::Server,
-        other_end: None,
+        other: None,
         joined: false,
     }
 }
@@ -105,7 +107,7 @@ const ROWS: [Row; 8] = [
 fn play(row: &Row) -> Story {
     let mut story = Story::new(&Settings::default());
     for (key, end) in [(1, &row.front), (2, &row.back)] {
-        story.join(key, end.cgroup, end.vantage, end.other_end, end.joined);
+        story.join(key, end.cgroup, end.vantage, end.other, end.joined);
         if !end.joined {
             let session = postgres::Session {
                 database: "shop".into(),
