@@ -41,7 +41,8 @@ fn interpreter() -> Interpreter {
         key: ConnectionKey(1),
         identity: Identity::default(),
         vantage: Side::Server,
-        both_ends: false,
+        other_end: None,
+        joined_sql: false,
     };
     let session = postgres::Session {
         accepted: true,

@@ -72,8 +72,10 @@ pub struct Connection {
     pub identity: Identity,
     /// Which end the observer sees: of the client or of the server.
     pub vantage: Side,
-    /// Whether the other end is observed on this node too.
-    pub both_ends: bool,
+    /// The cgroup of the other end, where that is observed on this node too.
+    pub other_end: Option<u64>,
+    /// It was under way when it was first seen, and it speaks PostgreSQL.
+    pub joined_sql: bool,
 }
 
 impl Connection {

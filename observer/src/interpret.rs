@@ -153,14 +153,16 @@ impl Interpreter {
         let Some(entry) = self.connections.get(key, out) else {
             return;
         };
-        match &exchange.body {
+        let context = match &exchange.body {
             Body::HttpBegan if entry.vantage == Side::Server => {
                 entry.in_flight = entry.in_flight.saturating_add(1);
                 out(fact(Metric::HttpRequestsInFlight, &[entry.service], 1.0));
+                Some(*entry)
             }
             Body::Http(_) | Body::HttpAborted(_) if entry.in_flight > 0 => {
                 entry.in_flight -= 1;
                 out(fact(Metric::HttpRequestsInFlight, &[entry.service], -1.0));
+                Some(*entry)
             }
             Body::SqlSession(session) => {
                 let name = session.database.as_str();
@@ -171,22 +173,21 @@ impl Interpreter {
                 } else {
                     Symbol::OTHER
                 };
-                entry.leave(out);
-                entry.database = Some(database);
-                entry.enter(out);
+                let change = |context: &mut Context| context.database = Some(database);
+                self.connections.change(key, out, change)
             }
             // A session older than the agent: its database stays unknown.
             Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_)
                 if entry.database.is_none() =>
             {
-                entry.leave(out);
-                entry.database = Some(Symbol::UNKNOWN);
-                entry.enter(out);
+                let change = |context: &mut Context| context.database = Some(Symbol::UNKNOWN);
+                self.connections.change(key, out, change)
             }
-            _ => {}
+            _ => Some(*entry),
+        };
+        if let Some(context) = context {
+            self.facts(exchange, context, out);
         }
-        let context = *entry;
-        self.facts(exchange, context, out);
     }
 
     /// Every exchange that ended at `until` or before was taken: an HTTP request that ended by
@@ -202,6 +203,14 @@ impl Interpreter {
         let database = context.database.unwrap_or(Symbol::UNKNOWN);
         let ends = [context.service, context.peer];
         match &exchange.body {
+            Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_)
+                if self.connections.is_hop(exchange.connection) =>
+            {
+                if let Body::Sql(_) = &exchange.body {
+                    let labels = [context.service, database];
+                    out(fact(Metric::DatabaseHopExecutions, &labels, 1.0));
+                }
+            }
             Body::Opened => out(fact(Metric::TcpConnectionsOpened, &ends, 1.0)),
             Body::Accepted => out(fact(Metric::TcpConnectionsAccepted, &ends, 1.0)),
             Body::Failed(reason) => {
@@ -261,24 +270,19 @@ impl Interpreter {
     fn identify(&mut self, connection: &Connection, out: &mut dyn FnMut(Fact)) {
         let service = self.services.service(connection, &mut self.symbols);
         let peer = self.services.peer(connection, &mut self.symbols);
-        let Some(context) = self.connections.get(connection.key, out) else {
-            return;
-        };
-        if context.service != service {
+        self.connections.change(connection.key, out, |context| {
             // The gauges follow the connection to its better name.
-            context.leave(out);
             context.service = service;
-            context.enter(out);
-        }
-        context.peer = peer;
-        context.vantage = connection.vantage;
-        if connection.both_ends && connection.vantage == Side::Server && context.database.is_some()
-        {
-            // From now on the client's end is where the connection counts.
-            context.leave(out);
-            context.database = None;
-            context.enter(out);
-        }
+            context.peer = peer;
+            context.vantage = connection.vantage;
+            context.cgroup = connection.identity.cgroup;
+            context.other_end = connection.other_end;
+            context.joined_sql = connection.joined_sql;
+            if connection.other_end.is_some() && connection.vantage == Side::Server {
+                // From now on the client's end is where the connection counts.
+                context.database = None;
+            }
+        });
     }
 
     fn closed(&mut self, key: ConnectionKey, reason: Reason, out: &mut dyn FnMut(Fact)) {

@@ -19,12 +19,21 @@ pub struct PgBouncer {
     _files: TempDir,
 }
 
+/// For how long a client has a connection to the database of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// For a transaction, as on the platform.
+    Transaction,
+    /// Until it leaves.
+    Session,
+}
+
 impl PgBouncer {
-    /// Starts a pooler in transaction mode, as the platform's, in front of `upstream`.
+    /// Starts a pooler in front of `upstream`.
     ///
     /// # Errors
     /// When it is not there or does not start.
-    pub fn start(place: Place<'_>, upstream: &Postgres) -> Result<Self> {
+    pub fn start(place: Place<'_>, upstream: &Postgres, pooling: Pooling) -> Result<Self> {
         // It refuses to run as root.
         let place = place.as_user("postgres")?;
         let files = tempfile::tempdir()?;
@@ -38,13 +47,17 @@ impl PgBouncer {
             format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = {}\n\
                  listen_port = {}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
-                 pool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 20\n\
+                 pool_mode = {}\nmax_client_conn = 200\ndefault_pool_size = 20\n\
                  ignore_startup_parameters = extra_float_digits\n",
                 upstream.address().ip(),
                 upstream.address().port(),
                 address.ip(),
                 address.port(),
                 users.display(),
+                match pooling {
+                    Pooling::Transaction => "transaction",
+                    Pooling::Session => "session",
+                },
             ),
         )?;
         place.own(&users)?;
@@ -88,7 +101,7 @@ mod tests {
     fn statements_pass_the_pooler() -> Result<()> {
         let server = Postgres::start(Place::default())?;
         server.create("shop")?;
-        let pooler = PgBouncer::start(Place::default(), &server)?;
+        let pooler = PgBouncer::start(Place::default(), &server, Pooling::Transaction)?;
         let mut client = Client::connect(&pooler.url("shop"), NoTls)?;
         client.batch_execute("SELECT 'through the pooler'")?;
         let log = server.statements()?.of("shop");

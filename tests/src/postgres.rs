@@ -34,7 +34,8 @@ pub struct Postgres {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// Besides every transaction that committed, one per connection's start-up, one per Sync
-    /// after which nothing had been executed, one per empty query, one per ROLLBACK PREPARED.
+    /// after which nothing had been executed, one per empty query, one per COMMIT PREPARED or ROLLBACK
+    /// PREPARED beside the transaction that it ends.
     pub commits: i64,
     /// Transactions that rolled back.
     pub rollbacks: i64,

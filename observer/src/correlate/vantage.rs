@@ -36,9 +36,27 @@ struct End {
     ends: Arc<Ends>,
 }
 
-/// The handles of both ends; 0 where one is not observed.
+/// Both ends of a connection.
 #[derive(Debug, Default)]
-struct Ends([AtomicU64; 2]);
+struct Ends([Slot; 2]);
+
+/// An end that is observed, or the place for one.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Its handle; 0 where it is not observed.
+    key: AtomicU64,
+    /// The cgroup of its socket.
+    cgroup: AtomicU64,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherEnd {
+    /// Its handle.
+    pub key: ConnectionKey,
+    /// The cgroup of its socket.
+    pub cgroup: u64,
+}
 
 /// Every observed end on this node, shared by all workers.
 ///
@@ -60,12 +78,13 @@ impl Vantages {
         let met = other_ends(firsts, unsure).find_map(|(other, only_if_unsure)| {
             let end = table.get(&other)?;
             let fits = end.key != key && (end.unsure || !only_if_unsure);
-            let slot = if fits { end.ends.enter(key) } else { None };
+            let slot = fits.then(|| end.ends.enter(key, identity.cgroup)).flatten();
             slot.map(|slot| (Arc::clone(&end.ends), slot))
         });
         let (ends, slot) = met.unwrap_or_else(|| {
-            let ends = Ends([AtomicU64::new(key.0), AtomicU64::new(0)]);
-            (Arc::new(ends), 0)
+            let ends = Ends::default();
+            let slot = ends.enter(key, identity.cgroup).unwrap_or_default();
+            (Arc::new(ends), slot)
         });
         let end = End {
             key,
@@ -107,12 +126,15 @@ fn other_ends(own: Firsts, unsure: bool) -> impl Iterator<Item = (Firsts, bool)>
 }
 
 impl Ends {
-    /// Takes the free slot, if there is one.
-    fn enter(&self, key: ConnectionKey) -> Option<usize> {
-        self.0.iter().position(|slot| {
-            slot.compare_exchange(0, key.0, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        })
+    /// Takes the free slot, if there is one; called with the table locked.
+    fn enter(&self, key: ConnectionKey, cgroup: u64) -> Option<usize> {
+        let free = |slot: &Slot| slot.key.load(Ordering::Relaxed) == 0;
+        let index = self.0.iter().position(free)?;
+        let slot = self.0.get(index)?;
+        slot.cgroup.store(cgroup, Ordering::Relaxed);
+        // Who reads this key reads that cgroup.
+        slot.key.store(key.0, Ordering::Release);
+        Some(index)
     }
 }
 
@@ -129,11 +151,14 @@ impl Registration {
     /// The other end, while it is observed on this node.
     #[inline]
     #[must_use]
-    pub fn other_end(&self) -> Option<ConnectionKey> {
+    pub fn other_end(&self) -> Option<OtherEnd> {
         let slot = self.ends.0.get(1 - self.slot)?;
-        match slot.load(Ordering::Relaxed) {
+        match slot.key.load(Ordering::Acquire) {
             0 => None,
-            key => Some(ConnectionKey(key)),
+            key => Some(OtherEnd {
+                key: ConnectionKey(key),
+                cgroup: slot.cgroup.load(Ordering::Relaxed),
+            }),
         }
     }
 
@@ -155,7 +180,7 @@ impl Drop for Registration {
             table.remove(&self.firsts);
         }
         if let Some(slot) = self.ends.0.get(self.slot) {
-            slot.store(0, Ordering::Relaxed);
+            slot.key.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -176,8 +201,13 @@ mod tests {
         }
     }
 
-    /// Whether two ends meet, in both orders of arrival.
+    /// Whether two ends meet, in both orders of arrival, and know each other's cgroup.
     fn meet(client: &Identity, server: &Identity) -> bool {
+        let within = |cgroup, identity: &Identity| Identity {
+            cgroup,
+            ..*identity
+        };
+        let (client, server) = (&within(5, client), &within(7, server));
         let both = [true, false].map(|client_first| {
             let table = Arc::new(Vantages::default());
             let (client, server) = if client_first {
@@ -187,8 +217,13 @@ mod tests {
                 let server = table.register(SERVER, server);
                 (table.register(CLIENT, client), server)
             };
-            let met = client.other_end() == Some(SERVER);
-            assert_eq!(server.other_end() == Some(CLIENT), met, "both know or none");
+            let other = |end: &Registration| end.other_end().map(|end| (end.key, end.cgroup));
+            let met = other(&client) == Some((SERVER, 7));
+            assert_eq!(
+                other(&server) == Some((CLIENT, 5)),
+                met,
+                "both know or none"
+            );
             met
         });
         assert_eq!(both[0], both[1], "the order of arrival tells nothing");
@@ -267,8 +302,9 @@ mod tests {
         drop(first);
         assert_eq!(second.other_end(), None);
         let again = table.register(CLIENT, &client);
-        assert_eq!(second.other_end(), Some(CLIENT));
-        assert_eq!(again.other_end(), Some(SERVER));
+        let key = |end: &Registration| end.other_end().map(|end| end.key);
+        assert_eq!(key(&second), Some(CLIENT));
+        assert_eq!(key(&again), Some(SERVER));
         drop((second, again));
         assert!(table.is_empty());
     }

@@ -161,6 +161,8 @@ catalog! {
         "Rows that executions returned or changed.", "PostgreSQL CommandComplete, PortalSuspended";
     DatabaseTransactions, "naytife_database_transactions_total", Kind::Counter, ["service", "database", "outcome"],
         "Transactions that ended.", "PostgreSQL CommandComplete, ReadyForQuery";
+    DatabaseHopExecutions, "naytife_database_hop_executions_total", Kind::Counter, ["service", "database"],
+        "SQL executions that a pooler, which serves PostgreSQL itself, passed on: those of its clients once more, so they are in no other metric.", "PostgreSQL";
     RedisCommandDuration, "naytife_redis_command_duration_seconds", Kind::Histogram(STORE_SECONDS), ["service", "command"],
         "Duration of Redis commands.", "RESP";
     RedisCommandWait, "naytife_redis_command_wait_seconds", Kind::Histogram(STORE_SECONDS), ["service"],

@@ -1,6 +1,7 @@
 //! What is known of each connection while it lives; gauges are balanced when it is gone.
 #![forbid(unsafe_code)]
 
+use hashbrown::HashMap;
 use schnellru::{LruMap, UnlimitedCompact};
 
 use super::fact;
@@ -14,6 +15,14 @@ pub(super) struct Context {
     pub(super) service: Symbol,
     pub(super) peer: Symbol,
     pub(super) vantage: Side,
+    /// The cgroup of the socket; 0 where it is not known.
+    pub(super) cgroup: u64,
+    /// The other end's, where that is observed.
+    pub(super) other_end: Option<u64>,
+    /// It spoke PostgreSQL before the agent came.
+    pub(super) joined_sql: bool,
+    /// A pooler's way to the database: what passes here was counted before.
+    pub(super) hop: bool,
     /// Requests that began at the server's end and have no answer yet.
     pub(super) in_flight: u32,
     /// The database it leads to, once it is known to lead to one.
@@ -26,6 +35,10 @@ impl Default for Context {
             service: Symbol::UNKNOWN,
             peer: Symbol::UNKNOWN,
             vantage: Side::Server,
+            cgroup: 0,
+            other_end: None,
+            joined_sql: false,
+            hop: false,
             in_flight: 0,
             database: None,
         }
@@ -33,14 +46,22 @@ impl Default for Context {
 }
 
 impl Context {
-    /// Takes the connection out of the gauges.
-    pub(super) fn leave(&self, out: &mut dyn FnMut(Fact)) {
-        self.weigh(-1.0, out);
+    /// The cgroup that serves PostgreSQL here, as far as it is known: a server has answered, or
+    /// had before the agent came.
+    fn serves_sql(&self) -> Option<u64> {
+        if self.database.is_none() && !self.joined_sql {
+            return None;
+        }
+        let cgroup = match self.vantage {
+            Side::Server => Some(self.cgroup),
+            Side::Client => self.other_end,
+        };
+        cgroup.filter(|cgroup| *cgroup != 0)
     }
 
-    /// Puts it into them, with what it holds.
-    pub(super) fn enter(&self, out: &mut dyn FnMut(Fact)) {
-        self.weigh(1.0, out);
+    /// What the gauges show of it.
+    fn weight(&self) -> (Symbol, u32, Option<Symbol>) {
+        (self.service, self.in_flight, self.database)
     }
 
     fn weigh(&self, sign: f64, out: &mut dyn FnMut(Fact)) {
@@ -66,6 +87,8 @@ impl Context {
 pub(super) struct Connections {
     table: LruMap<ConnectionKey, Context, UnlimitedCompact, foldhash::fast::RandomState>,
     limit: usize,
+    /// Connections on which a cgroup serves PostgreSQL; as many entries as connections at most.
+    serving: HashMap<u64, u32, foldhash::fast::RandomState>,
 }
 
 impl Connections {
@@ -73,6 +96,7 @@ impl Connections {
         Self {
             table: LruMap::with_hasher(UnlimitedCompact, foldhash::fast::RandomState::default()),
             limit: limit.max(1),
+            serving: HashMap::default(),
         }
     }
 
@@ -86,9 +110,65 @@ impl Connections {
             && self.table.peek(&key).is_none()
             && let Some((_, oldest)) = self.table.pop_oldest()
         {
-            oldest.leave(out);
+            self.leave(&oldest, out);
         }
         self.table.get_or_insert(key, Context::default)
+    }
+
+    /// Changes what is known of a connection, and the gauges with it; `None` only without memory.
+    pub(super) fn change(
+        &mut self,
+        key: ConnectionKey,
+        out: &mut dyn FnMut(Fact),
+        change: impl FnOnce(&mut Context),
+    ) -> Option<Context> {
+        let context = self.get(key, out)?;
+        let before = *context;
+        change(context);
+        let after = *context;
+        if before.weight() != after.weight() {
+            before.weigh(-1.0, out);
+            after.weigh(1.0, out);
+        }
+        self.serve(before.serves_sql(), after.serves_sql());
+        Some(after)
+    }
+
+    /// Whether a connection is a pooler's way to the database: of a workload that serves
+    /// PostgreSQL itself, to another one. Once it was, it is until it ends: the last client may
+    /// have gone before what the pooler does for it.
+    pub(super) fn is_hop(&mut self, key: ConnectionKey) -> bool {
+        let Some(context) = self.table.get(&key) else {
+            return false;
+        };
+        context.hop |= context.vantage == Side::Client
+            && context.other_end != Some(context.cgroup)
+            && self.serving.contains_key(&context.cgroup);
+        context.hop
+    }
+
+    /// Takes a connection out of the gauges.
+    fn leave(&mut self, context: &Context, out: &mut dyn FnMut(Fact)) {
+        context.weigh(-1.0, out);
+        self.serve(context.serves_sql(), None);
+    }
+
+    /// A connection's serving cgroup is another one, or has become known, or is not there any more.
+    fn serve(&mut self, before: Option<u64>, after: Option<u64>) {
+        if before == after {
+            return;
+        }
+        if let Some(cgroup) = after {
+            *self.serving.entry(cgroup).or_default() += 1;
+        }
+        if let Some(cgroup) = before
+            && let Some(count) = self.serving.get_mut(&cgroup)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.serving.remove(&cgroup);
+            }
+        }
     }
 
     /// The connection is gone; what was known of it.
@@ -98,7 +178,7 @@ impl Connections {
         out: &mut dyn FnMut(Fact),
     ) -> Option<Context> {
         let context = self.table.remove(&key)?;
-        context.leave(out);
+        self.leave(&context, out);
         Some(context)
     }
 }

@@ -81,6 +81,18 @@ impl Story {
     }
 
     fn connect(&mut self, key: u64, cgroup: u64, vantage: Side) {
+        self.join(key, cgroup, vantage, None, false);
+    }
+
+    /// A connection whose other end may be observed, and which may be older than the agent.
+    fn join(
+        &mut self,
+        key: u64,
+        cgroup: u64,
+        vantage: Side,
+        other_end: Option<u64>,
+        joined_sql: bool,
+    ) {
         let identity = Identity {
             cgroup,
             remote_port: 5432,
@@ -90,7 +102,8 @@ impl Story {
             key: ConnectionKey(key),
             identity,
             vantage,
-            both_ends: false,
+            other_end,
+            joined_sql,
         };
         self.at(key, 0, Body::Connection(Arc::new(connection)));
     }
@@ -201,6 +214,7 @@ const DELETE: &str =
     "-- name: DeleteOrder :exec\nDELETE FROM orders WHERE order_id = $1 AND shop_id = $2";
 
 mod connections;
+mod hops;
 mod shops;
 
 proptest::proptest! {

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes as _;
 use super::VerdictSink;
 use super::conversation::{Conversation, Protocols};
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::{Registration, Vantages};
+use crate::correlate::vantage::{OtherEnd, Registration, Vantages};
 use crate::correlate::{Body, Connection, Exchange};
 use crate::decode::Side;
 use crate::ledger::{Fate, Ledger};
@@ -45,12 +45,22 @@ pub(super) struct Session {
     place: Option<Registration>,
     /// Which end this is, once the SYN or the grammar told.
     vantage: Option<Side>,
-    /// What [`Body::Connection`] last said of vantage and other end.
-    told: Option<(Side, bool)>,
+    /// What [`Body::Connection`] last said.
+    told: Option<Told>,
+    /// See [`Connection::joined_sql`].
+    joined_sql: bool,
     state: State,
     retransmitted: u64,
     retransmitted_told: u64,
     asked: u64,
+}
+
+/// What may change of what is said of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Told {
+    vantage: Side,
+    other_end: Option<u64>,
+    joined_sql: bool,
 }
 
 enum State {
@@ -180,9 +190,12 @@ impl Session {
     /// Says who the connection is, as far as it is known.
     fn tell(&mut self, key: ConnectionKey, ended: Timestamp, context: &mut Context<'_>) {
         let identity = self.identity.unwrap_or_default();
-        let vantage = self.vantage.unwrap_or_else(|| likely_vantage(&identity));
-        let both_ends = self.both_ends();
-        if self.told.replace((vantage, both_ends)) == Some((vantage, both_ends)) {
+        let now = Told {
+            vantage: self.vantage.unwrap_or_else(|| likely_vantage(&identity)),
+            other_end: self.other_end().map(|end| end.cgroup),
+            joined_sql: self.joined_sql,
+        };
+        if self.told.replace(now) == Some(now) {
             return;
         }
         context.out.push(Exchange {
@@ -191,8 +204,9 @@ impl Session {
             body: Body::Connection(Arc::new(Connection {
                 key,
                 identity,
-                vantage,
-                both_ends,
+                vantage: now.vantage,
+                other_end: now.other_end,
+                joined_sql: now.joined_sql,
             })),
         });
     }
@@ -201,7 +215,7 @@ impl Session {
         self.other_end().is_some()
     }
 
-    fn other_end(&self) -> Option<ConnectionKey> {
+    fn other_end(&self) -> Option<OtherEnd> {
         self.place.as_ref().and_then(Registration::other_end)
     }
 
@@ -235,7 +249,7 @@ impl Session {
                 protocol: spoken.protocol as u8,
                 ..Verdict::default()
             };
-            context.verdicts.set(other, verdict);
+            context.verdicts.set(other.key, verdict);
         }
         self.place = None;
     }

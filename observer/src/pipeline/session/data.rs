@@ -1,6 +1,6 @@
 //! A connection's payload: what it speaks, who decodes it, what becomes of its bytes.
 
-use observer_ebpf::{Direction, Protocol};
+use observer_ebpf::{Direction, Opener, Protocol};
 
 use super::super::conversation::Opening;
 use super::detecting::{Bounds, Detecting, Told};
@@ -64,6 +64,10 @@ impl Session {
                     }
                     Told::Protocol(protocol, vantage) => {
                         self.vantage = Some(vantage);
+                        let opener = identity.map_or(Opener::Active as u8, |known| known.opener);
+                        // Also where the other end decodes: it may not know of this one yet.
+                        self.joined_sql =
+                            protocol == Protocol::Postgres && opener == Opener::Unknown as u8;
                         self.tell(key, time, context);
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
@@ -136,19 +140,20 @@ impl Session {
         context: &mut Context<'_>,
     ) {
         let (key, stamp) = (event.connection, event.time);
-        let both_ends = self.both_ends();
+        let other_end = self.other_end().map(|end| end.cgroup);
         let State::Spoken(spoken) = &mut self.state else {
             return;
         };
         let vantage = self.vantage.unwrap_or(Side::Client);
-        if !decoded_here(spoken.protocol, vantage, both_ends) {
+        if !decoded_here(spoken.protocol, vantage, other_end.is_some()) {
             spoken.give_up(Fate::SkippedOtherEnd, context.ledger);
             self.state = State::Settled(Fate::SkippedOtherEnd);
             Self::verdict(event, Protocol::OtherEnd, context);
             self.tell(key, stamp, context);
             return self.data(event, direction, input, context);
         }
-        if self.told != Some((vantage, both_ends)) {
+        let told = self.told.map(|told| (told.vantage, told.other_end));
+        if told != Some((vantage, other_end)) {
             self.tell(key, stamp, context);
         }
         let State::Spoken(spoken) = &mut self.state else {
@@ -180,6 +185,9 @@ impl Session {
             Some((Lost::Malformed, _)) if !spoken.confirmed => {
                 spoken.give_up(Fate::LostMalformed, context.ledger);
                 self.state = State::Detecting(Detecting::again(spoken.turns, direction));
+                if std::mem::take(&mut self.joined_sql) {
+                    self.tell(key, stamp, context);
+                }
             }
             _ => {}
         }

@@ -91,7 +91,8 @@ impl Conversation for Lines {
     }
 }
 
-/// `Q` begins a client's line, `A` a server's, `B` either's, `H` is HTTP's client, `T` is TLS.
+/// `Q` begins a client's line, `A` a server's, `B` either's, `H` is HTTP's client, `P` is
+/// PostgreSQL's, `T` is TLS.
 pub(crate) struct Fake;
 
 impl Protocols for Fake {
@@ -102,6 +103,7 @@ impl Protocols for Fake {
             [b'Q', ..] => Detected::Protocol(Protocol::Redis, Some(Side::Client)),
             [b'A', ..] => Detected::Protocol(Protocol::Redis, Some(Side::Server)),
             [b'H', ..] => Detected::Protocol(Protocol::Http1, Some(Side::Client)),
+            [b'P', ..] => Detected::Protocol(Protocol::Postgres, Some(Side::Client)),
             [b'B', ..] => Detected::Protocol(Protocol::Redis, None),
             [b'T', ..] => Detected::Protocol(Protocol::Tls, None),
             _ => Detected::Nothing,
@@ -109,7 +111,8 @@ impl Protocols for Fake {
     }
 
     fn open(&self, opening: Opening) -> Option<Box<dyn Conversation>> {
-        let decoded = matches!(opening.protocol, Protocol::Redis | Protocol::Http1);
+        let known = [Protocol::Redis, Protocol::Http1, Protocol::Postgres];
+        let decoded = known.contains(&opening.protocol);
         decoded.then(|| Box::new(Lines::default()) as Box<dyn Conversation>)
     }
 }
@@ -135,8 +138,9 @@ impl Kernel {
 pub(crate) fn show(exchange: &Exchange) -> String {
     let what = match &exchange.body {
         Body::Connection(c) => {
-            let both = if c.both_ends { " both" } else { "" };
-            format!("{:?}{both}", c.vantage).to_lowercase()
+            let both = if c.other_end.is_some() { " both" } else { "" };
+            let sql = if c.joined_sql { " sql" } else { "" };
+            format!("{:?}{both}{sql}", c.vantage).to_lowercase()
         }
         Body::Opened => "opened".into(),
         Body::Accepted => "accepted".into(),

@@ -128,6 +128,22 @@ fn a_connection_joined_in_a_message_is_asked_again_at_each_turn() {
 }
 
 #[test]
+fn sql_that_was_under_way_is_told_and_taken_back_where_it_proves_to_be_none() {
+    let lines: [(&[u8], Opener, &[&str]); 3] = [
+        (b"P\n", Opener::Unknown, &["1: client sql", "1: asked"]),
+        (b"P\x01", Opener::Unknown, &["1: client sql", "1: client"]),
+        (b"P\n", Opener::Active, &["1: client", "1: asked"]),
+    ];
+    for (line, opener, expected) in lines {
+        let (mut end, mut r) = client();
+        end.identity.opener = opener as u8;
+        end.told(10, &mut r);
+        end.send(20, line, &mut r);
+        assert_eq!(Run::of(&r).said[..2], *expected);
+    }
+}
+
+#[test]
 fn what_tells_the_protocol_late_is_decoded_from_its_beginning() {
     let (mut end, mut r) = client();
     end.opened(10, &mut r);

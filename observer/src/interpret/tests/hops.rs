@@ -1,0 +1,153 @@
+//! Who is a pooler, by what is seen of its connections.
+
+use super::*;
+
+const APP: u64 = 1;
+const POOLER: u64 = 2;
+const DATABASE: u64 = 3;
+const UNKNOWN: u64 = 0;
+
+/// How a connection is seen.
+#[derive(Clone, Copy)]
+struct End {
+    cgroup: u64,
+    vantage: Side,
+    /// The cgroup of its other end, where that is observed.
+    other: Option<u64>,
+    /// It is older than the agent.
+    joined: bool,
+}
+
+const fn client(cgroup: u64, other: Option<u64>) -> End {
+    End {
+        cgroup,
+        vantage: Side::Client,
+        other,
+        joined: false,
+    }
+}
+
+const fn server(cgroup: u64) -> End {
+    End {
+        cgroup,
+        vantage: Side::Server,
+        other: None,
+        joined: false,
+    }
+}
+
+const fn joined(end: End) -> End {
+    End {
+        joined: true,
+        ..end
+    }
+}
+
+/// Two connections, and whether the second is the first one's pooler's way to the database.
+struct Row {
+    name: &'static str,
+    front: End,
+    back: End,
+    is_hop: bool,
+}
+
+const ROWS: [Row; 8] = [
+    Row {
+        name: "seen at the pooler alone",
+        front: server(POOLER),
+        back: client(POOLER, None),
+        is_hop: true,
+    },
+    Row {
+        name: "seen at the application and the pooler",
+        front: client(APP, Some(POOLER)),
+        back: client(POOLER, None),
+        is_hop: true,
+    },
+    Row {
+        name: "seen everywhere",
+        front: client(APP, Some(POOLER)),
+        back: client(POOLER, Some(DATABASE)),
+        is_hop: true,
+    },
+    Row {
+        name: "application and pooler in one cgroup",
+        front: client(APP, Some(APP)),
+        back: client(APP, None),
+        is_hop: true,
+    },
+    Row {
+        name: "older than the agent",
+        front: joined(server(POOLER)),
+        back: joined(client(POOLER, None)),
+        is_hop: true,
+    },
+    Row {
+        name: "application and database in one cgroup",
+        front: client(APP, Some(APP)),
+        back: client(APP, Some(APP)),
+        is_hop: false,
+    },
+    Row {
+        name: "no pooler",
+        front: client(APP, Some(DATABASE)),
+        back: client(APP, Some(DATABASE)),
+        is_hop: false,
+    },
+    Row {
+        name: "cgroups that are unknown",
+        front: server(UNKNOWN),
+        back: client(UNKNOWN, None),
+        is_hop: false,
+    },
+];
+
+/// One execution by the database, which answers the pooler first; one more when the client has
+/// gone.
+fn play(row: &Row) -> Story {
+    let mut story = Story::new(&Settings::default());
+    for (key, end) in [(1, &row.front), (2, &row.back)] {
+        story.join(key, end.cgroup, end.vantage, end.other, end.joined);
+        if !end.joined {
+            let session = postgres::Session {
+                database: "shop".into(),
+                accepted: true,
+            };
+            story.at(key, 1, Body::SqlSession(Box::new(session)));
+        }
+    }
+    story.sql(2, 2, execution("SELECT 1", "SELECT", 1));
+    story.at(2, 2, Body::SqlTransaction(postgres::Transaction::Commit));
+    story.at(2, 2, Body::SqlError(SqlState(*b"42P01")));
+    story.sql(1, 3, execution("SELECT 1", "SELECT", 1));
+    story.at(1, 4, Body::Closed(Reason::Finished));
+    story.sql(2, 5, execution("SELECT 1", "SELECT", 1));
+    story
+}
+
+#[test]
+fn what_a_pooler_passes_on_is_a_hop_and_no_second_execution() {
+    for row in &ROWS {
+        let story = play(row);
+        let times = |metric| -> u32 { story.see(metric).iter().map(|(_, _, times)| times).sum() };
+        let (executions, hops) = if row.is_hop { (1, 2) } else { (3, 0) };
+        let counted = times("database_query_duration_seconds");
+        assert_eq!(counted, executions, "{}", row.name);
+        let passed_on = times("database_hop_executions_total");
+        assert_eq!(passed_on, hops, "{}", row.name);
+        for metric in ["database_transactions_total", "database_errors_total"] {
+            assert_eq!(times(metric), u32::from(!row.is_hop), "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn who_only_claims_to_be_a_client_makes_no_pooler() {
+    let mut story = Story::new(&Settings::default());
+    // A server's end at which no server has answered.
+    story.connect(1, APP, Side::Server);
+    story.connect(2, APP, Side::Client);
+    story.sql(2, 2, execution("SELECT 1", "SELECT", 1));
+    assert!(story.see("database_hop_executions_total").is_empty());
+    assert_eq!(story.see("database_query_duration_seconds").len(), 1);
+}
