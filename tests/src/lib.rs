@@ -19,3 +19,4 @@ pub mod prometheus;
 pub mod promtool;
 pub mod redis;
 pub mod scrape;
+pub mod terminal;
