@@ -113,7 +113,9 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     for cgroup in &selection {
         capture.attach(cgroup)?;
     }
-    let seen = Arc::new(Seen::new(&capture, pipeline.books().to_vec(), failed, done));
+    let books = pipeline.books().to_vec();
+    let seen = Seen::new(&capture, books, failed, done, selection.clone());
+    let seen = Arc::new(seen);
     let watch = Watch::start(Watched {
         capture,
         pipeline,

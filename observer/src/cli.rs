@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 pub mod check;
 mod log;
 pub mod run;
+pub mod top;
 
 pub use check::{Requirement, State};
 pub use run::{Failure, Running, Setup};
@@ -42,6 +43,8 @@ enum Verb {
     Run(Overrides),
     /// Say what this machine lacks to run it, and what to do.
     Check(Overrides),
+    /// Show in the terminal what an agent sees: routes, shops, queries, Redis, connections, losses.
+    Top(top::Options),
     /// Show or check the configuration.
     Config {
         #[command(subcommand)]
@@ -128,6 +131,7 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Verb::Top(options) => top::run(options, parts)?,
         Verb::Config { what } => match what {
             ConfigVerb::Show(overrides) => print(&config::settings::show(&overrides.resolve()?))?,
             ConfigVerb::Check(overrides) => drop(overrides.resolve()?),

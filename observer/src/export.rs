@@ -15,11 +15,14 @@ pub mod balance;
 pub mod catalog;
 pub mod document;
 pub mod encode;
+pub mod figures;
 pub mod http;
 pub mod limits;
+mod page;
 pub mod recorder;
 pub mod registry;
 mod series;
+pub mod status;
 pub mod symbols;
 
 pub use agent::{Agent, Observed};
@@ -27,6 +30,7 @@ pub use catalog::Metric;
 pub use limits::Limits;
 pub use recorder::Recorder;
 pub use registry::Registry;
+pub use status::Overview;
 pub use symbols::{Symbol, Symbols};
 
 /// One observation: what [`crate::interpret`] says of the platform.

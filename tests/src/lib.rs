@@ -20,3 +20,4 @@ pub mod prometheus;
 pub mod promtool;
 pub mod redis;
 pub mod scrape;
+pub mod terminal;

@@ -18,6 +18,16 @@ pub(crate) fn run() -> Result<()> {
         "-D",
         "warnings",
     ]))?;
+    shell::step("clippy of an agent without `top`");
+    shell::run(&mut shell::cargo([
+        "clippy",
+        "--package",
+        "observer",
+        "--no-default-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     kernel::lint()?;
     shell::step("documentation");
     shell::run(

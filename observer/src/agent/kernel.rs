@@ -1,15 +1,16 @@
 //! The kernel's end of the pipeline: rings as sources, verdicts as a sink, counters for scrapes.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use observer_ebpf::{Counter, Verdict};
 
 use crate::capture::record::Record;
-use crate::capture::{Capture, Counters, RingReader, Verdicts};
+use crate::capture::{Capture, Counters, RingReader, Verdicts, host};
 use crate::export::Observed;
-use crate::export::agent::{Probe, Ring as RingLevel, Statistics};
+use crate::export::agent::{Finding, Probe, Ring as RingLevel, Statistics};
 use crate::ledger::Ledger;
 use crate::pipeline::{Books, Polled, Source, VerdictSink};
 use crate::reassemble::ConnectionKey;
@@ -64,6 +65,8 @@ pub(super) struct Seen {
     probes: Vec<Probe>,
     maps: Vec<(String, u64)>,
     ring_bytes: u64,
+    selection: Vec<PathBuf>,
+    machine: Vec<Finding>,
 }
 
 impl Seen {
@@ -72,11 +75,13 @@ impl Seen {
         books: Vec<Books>,
         failed: Arc<AtomicU64>,
         interpreted: Arc<AtomicU64>,
+        selection: Vec<PathBuf>,
     ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
             name: status.probe.program,
             required: status.probe.required,
             missing: status.failure.clone().map(Into::into),
+            without: status.probe.without,
         });
         let maps = capture.map_memory();
         Self {
@@ -90,6 +95,8 @@ impl Seen {
                 .map(|map| (map.map.to_owned(), map.bytes))
                 .collect(),
             ring_bytes: capture.ring_bytes(),
+            selection,
+            machine: host::requirements().into_iter().map(finding).collect(),
         }
     }
 
@@ -98,6 +105,14 @@ impl Seen {
             .iter()
             .map(|books| number(&books.statistics))
             .sum()
+    }
+}
+
+fn finding(row: host::Requirement) -> Finding {
+    Finding {
+        name: row.name,
+        found: row.found,
+        met: row.met,
     }
 }
 
@@ -174,6 +189,8 @@ impl Observed for Seen {
             maps: self.maps.clone(),
             lag_seconds: lag / 1e9,
             connections: self.sum(|s| s.connections.get()),
+            selection: self.selection.clone(),
+            machine: self.machine.clone(),
         }
     }
 }

@@ -4,18 +4,18 @@
 //!   port ─▶ cgroups ─▶ requirements ─▶ serve (not ready) ─▶ start ─▶ ready … signal ─▶ drain ─▶ 0
 //! ```
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Parts, check};
 use crate::config::{Config, Selection};
 use crate::export::http::Patience;
-use crate::export::{Agent, Observed, Recorder, http};
+use crate::export::{Agent, Observed, Overview, Recorder, http};
 
 /// How long draining may take; the process ends within two seconds of the signal.
 const DRAIN: Duration = Duration::from_millis(1500);
@@ -63,6 +63,28 @@ pub trait Running: Send {
 /// # Errors
 /// One sentence that says why nothing was started, or what died.
 pub fn run(config: Config, parts: Parts) -> anyhow::Result<()> {
+    start(config, parts, None)
+}
+
+/// What an agent inside another command is told by, and what it tells.
+pub struct Host {
+    /// Where to say that it observes.
+    pub started: std::sync::mpsc::Sender<Arc<Overview>>,
+    /// Ends it, also by being dropped.
+    pub end: oneshot::Receiver<()>,
+}
+
+/// Runs for another command of this process, until that ends it or a stage dies. It listens on a
+/// port of its own, so that an agent of this machine keeps its.
+///
+/// # Errors
+/// One sentence that says why nothing was started, or what died.
+pub fn inside(mut config: Config, parts: Parts, host: Host) -> anyhow::Result<()> {
+    config.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    start(config, parts, Some(host))
+}
+
+fn start(config: Config, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
     let selection = Selection::resolve(&config.cgroups)?;
     for requirement in (parts.requirements)(&config) {
@@ -78,7 +100,7 @@ pub fn run(config: Config, parts: Parts) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(observe(config, selection, listener, parts));
+    let result = runtime.block_on(observe(config, selection, listener, parts, host));
     runtime.shutdown_timeout(LINGER);
     result
 }
@@ -88,13 +110,19 @@ async fn observe(
     selection: Selection,
     listener: TcpListener,
     parts: Parts,
+    host: Option<Host>,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+    let (started, told) = host.map(|host| (host.started, host.end)).unzip();
+    let mut end = match told {
+        Some(told) => End::Told(told),
+        None => End::Signals(Signals::new()?),
+    };
     let listen = listener.local_addr().context("cannot tell the address")?;
     let own = listener.try_clone().context("cannot share the listener")?;
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
-    let server = http::serve(listener, registry, Arc::clone(&agent), Patience::default());
+    let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
+    let server = http::serve(listener, Arc::clone(&overview), Patience::default());
     let mut server = tokio::spawn(server);
     let (failure, mut failures) = mpsc::channel(1);
     let setup = Setup {
@@ -108,12 +136,16 @@ async fn observe(
     let running = tokio::select! {
         running = starting => running.context("starting broke off")??,
         // Whatever is attached by then goes with the process.
-        () = signals.any() => return Ok(()),
+        () = end.comes() => return Ok(()),
     };
     agent.observe(running.observed());
+    if let Some(started) = started {
+        // Whoever does not listen any more drops what ends this too.
+        let _unheard = started.send(overview);
+    }
     tracing::info!(%listen, "observing");
     let result = tokio::select! {
-        () = signals.any() => Ok(()),
+        () = end.comes() => Ok(()),
         Some(sentence) = failures.recv() => Err(anyhow!(sentence)),
         ended = &mut server => Err(match ended {
             Ok(Err(error)) => anyhow!(error).context("the HTTP server ended"),
@@ -128,6 +160,21 @@ async fn observe(
         Err(_) => tracing::warn!("not everything was drained in time"),
     }
     result
+}
+
+/// What ends a run that does not end by itself.
+enum End {
+    Signals(Signals),
+    Told(oneshot::Receiver<()>),
+}
+
+impl End {
+    async fn comes(&mut self) {
+        match self {
+            Self::Signals(signals) => signals.any().await,
+            Self::Told(told) => drop(told.await),
+        }
+    }
 }
 
 /// The signals that ask a process to end.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -52,6 +53,21 @@ pub struct Statistics {
     pub lag_seconds: f64,
     /// Connections that have state.
     pub connections: u64,
+    /// What is observed, everything below included.
+    pub selection: Vec<PathBuf>,
+    /// What was found on this machine of what the programs need.
+    pub machine: Vec<Finding>,
+}
+
+/// What was found of something the programs need.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What is needed.
+    pub name: &'static str,
+    /// What was found, in a few words.
+    pub found: String,
+    /// Whether that is enough.
+    pub met: bool,
 }
 
 /// A row of the table of probes.
@@ -64,6 +80,8 @@ pub struct Probe {
     /// Why it is not attached, in a few words without anything that varies (a label value);
     /// `None` where it is.
     pub missing: Option<Cow<'static, str>>,
+    /// What is not known without it.
+    pub without: &'static str,
 }
 
 /// How full a ring is.
@@ -83,6 +101,8 @@ pub(super) struct Scrapes {
     pub(super) cut: AtomicU64,
     /// Connections the kernel would not hand over.
     pub(super) accept_errors: AtomicU64,
+    /// Pages and statuses that were refused because too many were on their way.
+    pub(super) views_refused: AtomicU64,
 }
 
 /// The agent: a pipeline once there is one, and what is known without.
@@ -130,14 +150,53 @@ impl Agent {
         )
     }
 
+    /// The pipeline, once it runs.
+    pub(super) fn observed(&self) -> Option<&dyn Observed> {
+        self.observed.get().map(AsRef::as_ref)
+    }
+
+    /// When it started, in seconds of Unix time.
+    pub(super) fn started(&self) -> f64 {
+        self.started
+    }
+
+    /// Stage, kind and number of everything the agent recovered from; rows of one stage and kind
+    /// are joined.
+    pub(super) fn errors(
+        &self,
+        registry: &Registry,
+        statistics: &Statistics,
+    ) -> Vec<(&'static str, &'static str, u64)> {
+        let http = [
+            ("http", "accept", &self.scrapes.accept_errors),
+            ("http", "busy", &self.scrapes.views_refused),
+        ]
+        .map(|(stage, kind, count)| (stage, kind, count.load(Ordering::Relaxed)));
+        let export =
+            Refusal::ALL.map(|refusal| ("export", refusal.label(), registry.refused(refusal)));
+        let mut rows: Vec<(&str, &str, u64)> = Vec::new();
+        let pipeline = statistics.errors.iter().copied();
+        for (stage, kind, count) in pipeline.chain(export).chain(http) {
+            match rows.iter_mut().find(|row| (row.0, row.1) == (stage, kind)) {
+                Some(row) => row.2 += count,
+                None => rows.push((stage, kind, count)),
+            }
+        }
+        rows
+    }
+
     /// Writes every metric of the agent's own, in the order of their names.
     pub(super) fn write(&self, registry: &Registry, text: &mut Text) {
         let mut samples = Samples::new();
         self.write_identity(&mut samples);
         write_process(&mut samples);
         write_registry(&mut samples, registry);
-        if let Some(observed) = self.observed.get() {
-            write_observed(&mut samples, observed.as_ref());
+        let statistics = match self.observed() {
+            Some(observed) => write_observed(&mut samples, observed),
+            None => Statistics::default(),
+        };
+        for (stage, kind, errors) in self.errors(registry, &statistics) {
+            samples.put(AgentMetric::Errors, &[stage, kind], float(errors));
         }
         samples.write(text);
     }
@@ -156,8 +215,6 @@ impl Agent {
             let count = count.load(Ordering::Relaxed);
             samples.put(AgentMetric::Scrapes, &[outcome], float(count));
         }
-        let errors = self.scrapes.accept_errors.load(Ordering::Relaxed);
-        samples.put(AgentMetric::Errors, &["http", "accept"], float(errors));
     }
 }
 
@@ -199,13 +256,9 @@ fn write_registry(samples: &mut Samples, registry: &Registry) {
     samples.put(AgentMetric::LabelValues, &[], float_of(values));
     let refused = statistics.label_values_refused.load(Ordering::Relaxed);
     samples.put(AgentMetric::LabelValuesRefused, &[], float(refused));
-    for refusal in Refusal::ALL {
-        let count = float(registry.refused(refusal));
-        samples.put(AgentMetric::Errors, &["export", refusal.label()], count);
-    }
 }
 
-fn write_observed(samples: &mut Samples, observed: &dyn Observed) {
+fn write_observed(samples: &mut Samples, observed: &dyn Observed) -> Statistics {
     let statistics = observed.statistics();
     for probe in &statistics.probes {
         let required = if probe.required { "true" } else { "false" };
@@ -216,9 +269,6 @@ fn write_observed(samples: &mut Samples, observed: &dyn Observed) {
     }
     for (stage, records) in &statistics.records {
         samples.put(AgentMetric::Records, &[stage], float(*records));
-    }
-    for (stage, kind, errors) in &statistics.errors {
-        samples.put(AgentMetric::Errors, &[stage, kind], float(*errors));
     }
     for (number, ring) in statistics.rings.iter().enumerate() {
         let number = number.to_string();
@@ -252,6 +302,7 @@ fn write_observed(samples: &mut Samples, observed: &dyn Observed) {
         reason = "exact below 2^53, nine petabytes"
     )]
     samples.put(AgentMetric::BytesPending, &[], balance.pending as f64);
+    statistics
 }
 
 /// Samples by metric, in the table's order.

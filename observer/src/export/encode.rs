@@ -5,6 +5,7 @@
 //! Format: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -179,6 +180,53 @@ pub(super) fn render_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>
     text.into()
 }
 
+/// The value of a label in what [`render_labels`] made; empty where there is none.
+pub(super) fn label<'a>(labels: &'a str, name: &str) -> Cow<'a, str> {
+    let mut rest = labels;
+    while let Some((found, after)) = rest.split_once("=\"") {
+        let value = quoted(after);
+        if found == name {
+            return unescape(value);
+        }
+        // The quote, and the comma before the next name.
+        let next = after.get(value.len() + 1..).unwrap_or_default();
+        rest = next.strip_prefix(',').unwrap_or(next);
+    }
+    Cow::Borrowed("")
+}
+
+/// What stands before the closing quote.
+fn quoted(text: &str) -> &str {
+    let mut escaped = false;
+    let end = text.bytes().position(|byte| match byte {
+        b'"' if !escaped => true,
+        byte => {
+            escaped = byte == b'\\' && !escaped;
+            false
+        }
+    });
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+fn unescape(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut plain = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some(other) => other,
+                None => '\\',
+            },
+            other => other,
+        });
+    }
+    Cow::Owned(plain)
+}
+
 /// Backslash and line feed are escaped everywhere, double quotes in label values.
 fn escape(text: &str, quotes: bool, mut out: impl FnMut(&str)) {
     let mut rest = text;
@@ -214,6 +262,30 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(&*render_labels([("a", value)].into_iter()), expected);
         }
+    }
+
+    #[test]
+    fn a_label_is_read_as_it_was_rendered() {
+        let nasty = [
+            "",
+            "plain",
+            "\"",
+            "\\",
+            "\\\"",
+            "a\nb",
+            "x=\"1\",b=\"2\"",
+            "\\n",
+            "é,",
+        ];
+        for first in nasty {
+            for second in nasty {
+                let labels = render_labels([("a", first), ("b", second)].into_iter());
+                assert_eq!(label(&labels, "a"), first, "{labels}");
+                assert_eq!(label(&labels, "b"), second, "{labels}");
+                assert_eq!(label(&labels, "x"), "", "{labels}");
+            }
+        }
+        assert_eq!(label("", "a"), "");
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! `/metrics`, `/healthz` and `/readyz`.
+//! `/metrics`, `/healthz` and `/readyz`; `/` for a person, and the same as JSON.
 //!
 //! A client costs a bounded amount whatever it does: a connection serves one request, must send its
-//! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them, and at most [`SCRAPES`] scrapes. Answers are rendered from what is
-//! published, chunk by chunk as the client reads; the data path never waits for any of it.
+//! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them,
+//! at most [`SCRAPES`] scrapes and as many views. Scrapes are rendered from what is published, chunk
+//! by chunk as the client reads; views are bounded by their rows. The data path never waits for any
+//! of it.
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,19 +16,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, IntoResponseParts, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
 
-use super::agent::Agent;
 use super::encode::{CONTENT_TYPE, Scrape};
-use super::registry::Registry;
-use body::ScrapeBody;
+use super::page;
+use super::status::{MOST_ROWS, Overview, ROWS};
+use crate::clock;
+use body::{Held, ScrapeBody};
 
 mod body;
 
@@ -51,6 +58,10 @@ impl Default for Patience {
 pub const CONNECTIONS: usize = 64;
 /// Scrapes at a time; more are answered with 503.
 pub const SCRAPES: usize = 4;
+/// Pages and statuses at a time; more are answered with 503.
+pub const VIEWS: usize = 4;
+/// Between two samples for the rates.
+const SAMPLE: Duration = Duration::from_secs(1);
 /// Bytes of a connection's buffers.
 const BUFFER: usize = 64 * 1024;
 
@@ -91,19 +102,39 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     })
 }
 
-/// Serves until it is dropped.
+/// Serves until it is dropped, and samples for the rates meanwhile.
 ///
 /// # Errors
 /// Where the listener cannot be handed to the runtime.
 pub async fn serve(
     listener: TcpListener,
-    registry: Arc<Registry>,
-    agent: Arc<Agent>,
+    overview: Arc<Overview>,
     patience: Patience,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let sampling = sample(Arc::clone(&overview));
+    tokio::select! {
+        never = accept(listener, overview, patience) => match never {},
+        never = sampling => match never {},
+    }
+}
+
+async fn sample(overview: Arc<Overview>) -> Infallible {
+    let mut ticks = tokio::time::interval(SAMPLE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        overview.sample(clock::now());
+    }
+}
+
+async fn accept(
+    listener: tokio::net::TcpListener,
+    overview: Arc<Overview>,
+    patience: Patience,
+) -> Infallible {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let router = router(registry, Arc::clone(&agent));
+    let router = router(Arc::clone(&overview));
     loop {
         // The semaphore is never closed, so a permit always comes.
         let permit = Arc::clone(&connections).acquire_owned().await;
@@ -111,7 +142,8 @@ pub async fn serve(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors, or the client left already: neither is worth dying for.
-                agent.scrapes.accept_errors.fetch_add(1, Ordering::Relaxed);
+                let errors = &overview.agent.scrapes.accept_errors;
+                errors.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "no connection was accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -137,22 +169,31 @@ pub async fn serve(
 
 #[derive(Clone, Debug)]
 struct Shared {
-    registry: Arc<Registry>,
-    agent: Arc<Agent>,
+    overview: Arc<Overview>,
     scrapes: Arc<Semaphore>,
+    views: Arc<Semaphore>,
 }
 
 /// The routes.
-fn router(registry: Arc<Registry>, agent: Arc<Agent>) -> Router {
+fn router(overview: Arc<Overview>) -> Router {
     Router::new()
+        .route("/", get(person))
+        .route("/api/v1/status", get(status))
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .fallback(nothing)
         .with_state(Shared {
-            registry,
-            agent,
+            overview,
             scrapes: Arc::new(Semaphore::new(SCRAPES)),
+            views: Arc::new(Semaphore::new(VIEWS)),
         })
+}
+
+async fn nothing() -> Response {
+    let text = "there is nothing here; there are / for a person, /metrics for Prometheus, \
+                /api/v1/status, /healthz and /readyz\n";
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 async fn metrics(State(shared): State<Shared>, method: Method) -> Response {
@@ -160,19 +201,83 @@ async fn metrics(State(shared): State<Shared>, method: Method) -> Response {
     if method == Method::HEAD {
         return content_type.into_response();
     }
+    let agent = Arc::clone(&shared.overview.agent);
     let Ok(permit) = shared.scrapes.try_acquire_owned() else {
-        let refused = &shared.agent.scrapes.refused;
-        refused.fetch_add(1, Ordering::Relaxed);
+        agent.scrapes.refused.fetch_add(1, Ordering::Relaxed);
         let why = format!("{SCRAPES} scrapes are running already\n");
         return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     };
-    let scrape = Scrape::new(shared.registry, Arc::clone(&shared.agent));
-    let body = Body::new(ScrapeBody::new(scrape, shared.agent, permit));
+    let registry = Arc::clone(&shared.overview.registry);
+    let scrape = Scrape::new(registry, Arc::clone(&agent));
+    let body = Body::new(ScrapeBody::new(scrape, agent, permit));
     (content_type, body).into_response()
 }
 
+/// What a view may be asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// Rows of each table.
+    #[serde(default = "rows")]
+    rows: usize,
+}
+
+fn rows() -> usize {
+    ROWS
+}
+
+type Question = Result<Query<Asked>, QueryRejection>;
+
+async fn status(State(shared): State<Shared>, question: Question) -> Response {
+    view(&shared, &question, |overview, rows| {
+        let headers = [(header::CONTENT_TYPE, "application/json")];
+        // A status has no map whose keys are not text, so it can always be written.
+        let json = serde_json::to_vec(&overview.status(rows)).unwrap_or_default();
+        (headers, json)
+    })
+}
+
+async fn person(State(shared): State<Shared>, question: Question) -> Response {
+    view(&shared, &question, |overview, rows| {
+        let headers = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_SECURITY_POLICY, page::policy()),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ];
+        (headers, page::page(&overview.status(rows)).into_bytes())
+    })
+}
+
+/// Answers with what `render` makes, whose memory counts against [`VIEWS`] until it is sent.
+fn view<H: IntoResponseParts>(
+    shared: &Shared,
+    question: &Question,
+    render: impl FnOnce(&Overview, usize) -> (H, Vec<u8>),
+) -> Response {
+    let rows = match question {
+        Ok(Query(Asked { rows })) if (1..=MOST_ROWS).contains(rows) => *rows,
+        Ok(_) | Err(_) => {
+            let why = format!("all that can be asked for is ?rows=, from 1 to {MOST_ROWS}\n");
+            return (StatusCode::BAD_REQUEST, why).into_response();
+        }
+    };
+    let overview = &shared.overview;
+    let Ok(permit) = Arc::clone(&shared.views).try_acquire_owned() else {
+        let refused = &overview.agent.scrapes.views_refused;
+        refused.fetch_add(1, Ordering::Relaxed);
+        let why = format!("{VIEWS} of these are on their way already\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    };
+    let (headers, text) = render(overview, rows);
+    let common = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, common, Body::new(Held::new(text, permit))).into_response()
+}
+
 async fn ready(State(shared): State<Shared>) -> Response {
-    match shared.agent.ready() {
+    match shared.overview.agent.ready() {
         Ok(()) => "ready\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response(),
     }

@@ -140,6 +140,12 @@ impl Family {
             .clone()
     }
 
+    /// How much was counted, or how often measured, in all series.
+    pub(super) fn total(&self) -> u64 {
+        let series = self.snapshot();
+        series.iter().map(|series| series.handle.count()).sum()
+    }
+
     pub(super) fn push(&self, series: Arc<Series>) {
         self.series
             .write()

@@ -84,6 +84,36 @@ impl Handle {
         }
     }
 
+    /// How much was counted, or how often measured; 0 for a gauge.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Counter(counter) => whole(counter.get()),
+            Self::Gauge(_) | Self::Level(_) => 0,
+            Self::Histogram(histogram) => histogram.get_sample_count(),
+        }
+    }
+
+    /// Adds a histogram's buckets, that without a bound last, to the sums; how often it measured.
+    pub(super) fn add_buckets(&self, sums: &mut Vec<u64>) -> u64 {
+        let Self::Histogram(histogram) = self else {
+            return 0;
+        };
+        let metric = histogram.metric();
+        let histogram = metric.get_histogram();
+        let count = histogram.get_sample_count();
+        let buckets = histogram
+            .get_bucket()
+            .iter()
+            .map(proto::Bucket::cumulative_count);
+        for (place, below) in buckets.chain([count]).enumerate() {
+            match sums.get_mut(place) {
+                Some(sum) => *sum += below,
+                None => sums.push(below),
+            }
+        }
+        count
+    }
+
     /// The number of a counting gauge; `None` for anything else.
     pub(super) fn balance(&self) -> Option<f64> {
         match self {
@@ -91,6 +121,16 @@ impl Handle {
             Self::Counter(_) | Self::Level(_) | Self::Histogram(_) => None,
         }
     }
+}
+
+/// A counter's value: facts count in whole numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a counter is not negative, and exact below 2^53"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
 }
 
 /// A label set as scrapes see it.

@@ -179,11 +179,13 @@ impl Observed for Everything {
                     name: "ingress",
                     required: true,
                     missing: None,
+                    without: "what is received",
                 },
                 Probe {
                     name: "exec",
                     required: false,
                     missing: Some("no \"tracepoint\"".into()),
+                    without: "what is executed",
                 },
             ],
             records: vec![("capture", 1), ("decode", 2), ("decode", 3)],
@@ -196,6 +198,7 @@ impl Observed for Everything {
             maps: vec![("RINGS".into(), 8 << 20)],
             lag_seconds: 0.002,
             connections: 7,
+            ..Statistics::default()
         }
     }
 }

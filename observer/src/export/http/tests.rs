@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::*;
 use crate::export::agent::{Observed, Statistics};
 use crate::export::catalog::Metric;
-use crate::export::{Fact, Limits, Recorder, Symbol, Symbols};
+use crate::export::status::Status;
+use crate::export::{Agent, Fact, Limits, Recorder, Symbol, Symbols};
 use crate::ledger::Ledger;
 
 struct Pipeline(Result<(), String>);
@@ -50,7 +51,8 @@ impl Server {
             .enable_all()
             .build()
             .unwrap();
-        runtime.spawn(serve(listener, registry, Arc::clone(&agent), patience));
+        let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
+        runtime.spawn(serve(listener, overview, patience));
         Self {
             address,
             agent,
@@ -116,7 +118,8 @@ fn each_path_has_its_answer() {
             "HTTP/1.1 503 Service Unavailable",
             "the kernel programs are not attached yet\n",
         ),
-        ("GET", "/", "HTTP/1.1 404 Not Found", ""),
+        ("GET", "/absent", "HTTP/1.1 404 Not Found", "/readyz\n"),
+        ("POST", "/", "HTTP/1.1 405 Method Not Allowed", ""),
         ("POST", "/metrics", "HTTP/1.1 405 Method Not Allowed", ""),
         ("DELETE", "/healthz", "HTTP/1.1 405 Method Not Allowed", ""),
     ];
@@ -218,4 +221,71 @@ fn slow_scrapes_neither_pile_up_nor_hold_up_anything_else() {
     drop(slow);
     until(|| server.count(|scrapes| scrapes.cut.load(Ordering::Relaxed)) == SCRAPES as u64);
     assert!(server.ask("GET", "/metrics").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_person_and_a_program_are_told_the_same() {
+    let mut server = Server::start();
+    server.fill();
+    let page = server.ask("GET", "/");
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    for header in [
+        "content-type: text/html; charset=utf-8\r\n",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "x-content-type-options: nosniff\r\n",
+        "cache-control: no-store\r\n",
+    ] {
+        assert!(page.contains(header), "{header}");
+    }
+    let answer = server.ask("GET", "/api/v1/status?rows=1");
+    assert!(answer.contains("content-type: application/json\r\n"));
+    let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+    let status: Status = serde_json::from_str(json).unwrap();
+    assert_eq!(status.tables.workloads.rows.len(), 1);
+    let of = status.tables.workloads.of;
+    assert!(page.contains(&format!("the first {ROWS} of {of}")));
+    // The head alone, with the length of what a GET would have.
+    let head = server.ask("HEAD", "/api/v1/status?rows=1");
+    assert!(head.contains("content-length: ") && head.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_answered_with_what_does() {
+    let server = Server::start();
+    for question in [
+        "rows=0",
+        "rows=501",
+        "rows=x",
+        "rows=",
+        "lines=3",
+        "rows=1&rows=2",
+    ] {
+        for path in ["/", "/api/v1/status"] {
+            let answer = server.ask("GET", &format!("{path}?{question}"));
+            assert!(answer.starts_with("HTTP/1.1 400"), "{question}: {answer}");
+            assert!(answer.ends_with("?rows=, from 1 to 500\n"), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn views_that_are_too_many_are_refused_and_counted() {
+    let (_recorder, registry) = Recorder::new(&Limits::default());
+    let agent = Arc::new(Agent::default());
+    let shared = Shared {
+        overview: Arc::new(Overview::new(registry, Arc::clone(&agent))),
+        scrapes: Arc::new(Semaphore::new(SCRAPES)),
+        views: Arc::new(Semaphore::new(1)),
+    };
+    let ask = || {
+        let question = Ok(Query(Asked { rows: 1 }));
+        view(&shared, &question, |_, _| ([("a", "b")], b"text".to_vec()))
+    };
+    let first = ask();
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!(ask().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(agent.scrapes.views_refused.load(Ordering::Relaxed), 1);
+    // The place is free once the answer is sent or given up.
+    drop(first);
+    assert_eq!(ask().status(), StatusCode::OK);
 }
