@@ -47,7 +47,7 @@ impl Default for Limits {
         Self {
             connections: 32_768,
             held_bytes: 256 * 1024,
-            held_segments: 128,
+            held_segments: 1024,
             early_segments: 256,
             early_bytes: 1024 * 1024,
             early_age: 5_000_000_000,
