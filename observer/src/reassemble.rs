@@ -65,7 +65,7 @@ pub struct Counts {
     pub evicted: u64,
     /// Segments that joined the connection they had arrived before.
     pub early_joined: u64,
-    /// Segments whose connection never came.
+    /// Segments forgotten to make room before their connection came.
     pub early_dropped: u64,
 }
 
