@@ -1,7 +1,7 @@
 //! Programs of our own to be observed: HTTP servers in other languages, and the shop.
 
 use std::env;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -85,6 +85,21 @@ impl App {
         })
     }
 
+    /// `apps/responder`, an HTTP server, on this address and with these arguments.
+    ///
+    /// # Errors
+    /// When it was not built or does not start.
+    pub fn responder(place: &Place<'_>, host: IpAddr, arguments: &[&str]) -> Result<Self> {
+        let program = sibling("responder")?;
+        let address = SocketAddr::new(host, free_port()?.port());
+        Self::listening(place, tempfile::tempdir()?, address, |address| {
+            let mut command = Command::new(program);
+            command.args(["--listen", &address.to_string()]);
+            command.args(arguments);
+            command
+        })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -100,7 +115,15 @@ impl App {
         files: TempDir,
         command: impl FnOnce(SocketAddr) -> Command,
     ) -> Result<Self> {
-        let address = free_port()?;
+        Self::listening(place, files, free_port()?, command)
+    }
+
+    fn listening(
+        place: &Place<'_>,
+        files: TempDir,
+        address: SocketAddr,
+        command: impl FnOnce(SocketAddr) -> Command,
+    ) -> Result<Self> {
         let log = files.path().join("log");
         let mut process = Process::start(command(address), &log, place)?;
         process.listens(address)?;

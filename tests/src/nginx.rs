@@ -17,6 +17,7 @@ const LOCATIONS: &str = r#"
         location = /empty { return 204; }
         location = /missing { return 404; }
         location /files/ { root .; etag on; }
+        location /sendfile/ { alias files/; sendfile on; }
 "#;
 
 /// A running server; stopped when this goes.
@@ -142,6 +143,7 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     keepalive_requests 100000000;
+    client_max_body_size 0;
     server {{
         listen {listen} backlog=4096;
 {LOCATIONS}
