@@ -4,12 +4,13 @@
 //!   capture ─▶ pipeline ─▶ facts (interpret, record) ─▶ export
 //! ```
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 
-use crate::capture::{Capture, Settings as CaptureSettings, host};
+use crate::capture::{Capture, Settings as CaptureSettings, host, listeners};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
 use crate::correlate::postgres::Shared;
@@ -36,17 +37,69 @@ pub const PARTS: Parts = Parts {
     start,
 };
 
-fn requirements(_config: &Config) -> Vec<Requirement> {
+fn requirements(config: &Config) -> Vec<Requirement> {
     host::requirements()
         .into_iter()
-        .map(|row| Requirement {
-            name: row.name.to_owned(),
-            state: match (row.met, row.required) {
-                (true, _) => State::Met(row.found),
-                (false, true) => State::Missing(row.found),
-                (false, false) => State::Degraded(row.found),
-            },
-            remedy: row.remedy.to_owned(),
+        .map(requirement)
+        .chain(elsewhere(config))
+        .collect()
+}
+
+fn requirement(row: host::Requirement) -> Requirement {
+    Requirement {
+        name: row.name.to_owned(),
+        state: match (row.met, row.required) {
+            (true, _) => State::Met(row.found),
+            (false, true) => State::Missing(row.found),
+            (false, false) => State::Degraded(row.found),
+        },
+        remedy: row.remedy.to_owned(),
+    }
+}
+
+/// A row for each listener by whose connections the selection would miss, or misname, a service.
+fn elsewhere(config: &Config) -> Vec<Requirement> {
+    let degraded = |name: String, why: String, remedy: &str| Requirement {
+        name,
+        state: State::Degraded(why),
+        remedy: remedy.to_owned(),
+    };
+    let Ok(selection) = Selection::resolve(&config.cgroups) else {
+        // Nothing is selected, which has a row of its own.
+        return Vec::new();
+    };
+    let selects = |path: &Path| match &selection {
+        Selection::Everything(mount) => path.starts_with(mount),
+        Selection::Cgroups(cgroups) => cgroups.iter().any(|cgroup| path.starts_with(cgroup)),
+    };
+    let apart = match listeners::apart() {
+        Ok(apart) => apart,
+        Err(error) => {
+            let why = format!("cannot be asked for: {error}");
+            return vec![degraded("cgroups of listeners".into(), why, "")];
+        }
+    };
+    let remedy = "select the listener's cgroup, or let the service open its socket itself";
+    let concerns = |row: &listeners::Apart| {
+        let mut ends = row.made_in.iter().chain([&row.held_in]);
+        ends.any(|path| selects(path))
+    };
+    apart
+        .into_iter()
+        .filter(concerns)
+        .map(|row| {
+            let made_in = match &row.made_in {
+                Some(path) => path.display().to_string(),
+                None => "a cgroup that is gone".into(),
+            };
+            let why = format!(
+                "its connections count for {made_in}, where it was made, and not for {}, where {} \
+                 ({}) is",
+                row.held_in.display(),
+                row.command,
+                row.process
+            );
+            degraded(format!("listener {}", row.address), why, remedy)
         })
         .collect()
 }

@@ -16,6 +16,7 @@ mod cgroup;
 pub mod counters;
 pub mod error;
 pub mod host;
+pub mod listeners;
 mod load;
 pub mod probes;
 pub mod record;

@@ -44,6 +44,8 @@ reasons! {
     SkippedJoined = "skipped", "decode", "joined";
     /// At positions that had come before: sent again to a listener, where the kernel cannot tell.
     SkippedRepeated = "skipped", "reassemble", "repeated";
+    /// Sent to a listener, and no connection came of it: TCP did not take it.
+    SkippedStray = "skipped", "reassemble", "stray";
     /// The connection ended before enough came to tell its protocol.
     SkippedUndecided = "skipped", "decode", "undecided";
     /// Not copied because the turn's budget was spent, where a message may have begun.

@@ -47,7 +47,7 @@ impl Default for Limits {
         Self {
             connections: 32_768,
             held_bytes: 256 * 1024,
-            held_segments: 128,
+            held_segments: 1024,
             early_segments: 256,
             early_bytes: 1024 * 1024,
             early_age: 5_000_000_000,
@@ -65,7 +65,7 @@ pub struct Counts {
     pub evicted: u64,
     /// Segments that joined the connection they had arrived before.
     pub early_joined: u64,
-    /// Segments whose connection never came.
+    /// Segments forgotten to make room before their connection came.
     pub early_dropped: u64,
 }
 

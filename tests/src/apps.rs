@@ -1,6 +1,6 @@
 //! Programs of our own to be observed: HTTP servers in other languages, and the shop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
 use anyhow::Result;
@@ -50,6 +50,21 @@ impl App {
         })
     }
 
+    /// `apps/responder`, an HTTP server, on this address and with these arguments.
+    ///
+    /// # Errors
+    /// When it was not built or does not start.
+    pub fn responder(place: &Place<'_>, host: IpAddr, arguments: &[&str]) -> Result<Self> {
+        let program = sibling("responder")?;
+        let address = SocketAddr::new(host, free_port()?.port());
+        Self::listening(place, address, |address| {
+            let mut command = Command::new(program);
+            command.args(["--listen", &address.to_string()]);
+            command.args(arguments);
+            command
+        })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -61,8 +76,15 @@ impl App {
     }
 
     fn start(place: &Place<'_>, command: impl FnOnce(SocketAddr) -> Command) -> Result<Self> {
+        Self::listening(place, free_port()?, command)
+    }
+
+    fn listening(
+        place: &Place<'_>,
+        address: SocketAddr,
+        command: impl FnOnce(SocketAddr) -> Command,
+    ) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let address = free_port()?;
         let log = files.path().join("log");
         let mut process = Process::start(command(address), &log, place)?;
         process.listens(address)?;

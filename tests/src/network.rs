@@ -1,10 +1,17 @@
-//! A network of our own, to change what must not be changed on the machine's.
+//! Networks of our own, to change and break what must not be on the machine's.
+//!
+//! ```text
+//!   Namespace ──cable── Namespace        packets arrive as they left
+//!   Namespace ──Relay── Namespace        packets get lost, come twice, late, in another order
+//! ```
 
-use std::process::Command;
-use std::thread;
+mod namespace;
+mod relay;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use nix::sched::{CloneFlags, unshare};
+use anyhow::Result;
+
+pub use self::namespace::{CLIENT, CLIENT6, Namespace, Plug, SERVER, SERVER6, cable, pair};
+pub use self::relay::{Faults, Relay, Tally, tunnel};
 
 /// Runs `act` on a thread whose network, with a loopback as `ip link set lo …` made it, is nobody
 /// else's; programs that it starts have the same.
@@ -12,16 +19,9 @@ use nix::sched::{CloneFlags, unshare};
 /// # Errors
 /// When the kernel refuses, or what `act` returns.
 pub fn apart<T: Send>(loopback: &[&str], act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let run = || {
-        unshare(CloneFlags::CLONE_NEWNET).context("no network of our own (root?)")?;
-        let mut command = Command::new("ip");
-        command.args(["link", "set", "dev", "lo"]).args(loopback);
-        let status = command.arg("up").status().context("cannot start ip")?;
-        ensure!(status.success(), "{command:?} failed");
-        act()
-    };
-    thread::scope(|scope| {
-        let ended = scope.spawn(run).join();
-        ended.map_err(|_| anyhow!("panicked in a network of its own"))?
-    })
+    let network = Namespace::new()?;
+    if !loopback.is_empty() {
+        network.ip(&format!("link set dev lo {}", loopback.join(" ")))?;
+    }
+    network.inside(act)
 }

@@ -17,6 +17,7 @@ const LOCATIONS: &str = r#"
         location = /empty { return 204; }
         location = /missing { return 404; }
         location /files/ { root .; etag on; }
+        location /sendfile/ { alias files/; sendfile on; }
 "#;
 
 /// Everything handed on to another server, on kept connections and as it comes.
@@ -177,7 +178,7 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     keepalive_requests 100000000;
-    client_max_body_size 16m;
+    client_max_body_size 0;
     {upstream}
     server {{
         listen {listen} backlog=4096;

@@ -1,7 +1,7 @@
 //! A real Redis and its own statistics.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use anyhow::Result;
@@ -36,12 +36,21 @@ impl Redis {
     /// # Errors
     /// When it is not there or does not start.
     pub fn start(place: &Place<'_>) -> Result<Self> {
+        Self::listening(place, Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same on this address.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn listening(place: &Place<'_>, host: IpAddr) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let address = free_port()?;
+        let address = SocketAddr::new(host, free_port()?.port());
         let mut command = Command::new(need("redis-server")?);
         command
             .args(["--bind", &address.ip().to_string()])
             .args(["--port", &address.port().to_string()])
+            .args(["--protected-mode", "no"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(files.path())
             .current_dir(files.path());

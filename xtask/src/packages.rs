@@ -91,6 +91,8 @@ const PACKAGES: &[Package] = &[
     server("prometheus", Proof::Program("prometheus"), Need::Servers, "what scrapes the agent, and promtool", "prometheus"),
     row("openssl", Proof::Program("openssl"), Need::Servers, "a TLS server, to be skipped"),
     row("iproute2", Proof::Program("ip"), Need::Servers, "network namespaces"),
+    row("nftables", Proof::Program("nft"), Need::Servers, "translation of addresses between them"),
+    row("ethtool", Proof::Program("ethtool"), Need::Servers, "turns segmentation offloads on and off"),
 ];
 
 /// Sees that everything for these needs is there, and installs what is not.

@@ -1,4 +1,4 @@
-//! What is remembered of a socket: at most 128 bytes, in its own storage.
+//! What is remembered of a socket: at most 176 bytes, in its own storage.
 
 use core::ffi::c_void;
 use core::mem::zeroed;
@@ -69,7 +69,7 @@ pub(crate) struct State {
     pub(super) ring: u8,
 }
 
-const _: () = assert!(size_of::<State>() <= 128);
+const _: () = assert!(size_of::<State>() <= 176);
 
 /// Not counted yet.
 const PLACE_NONE: u8 = 0;

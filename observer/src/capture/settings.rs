@@ -108,7 +108,7 @@ pub struct MapMemory {
     pub bytes: u64,
 }
 
-/// Kernel memory of a socket's state: a 200-byte element in a 256-byte slab object, and the
+/// Kernel memory of a socket's state: a 248-byte element in a 256-byte slab object, and the
 /// socket's list of storages in a 192-byte one.
 const SOCKET_BYTES: u64 = 256 + 192;
 /// Of a hash map's element beside key and value (`struct htab_elem`, an LRU node, a bucket), with

@@ -19,7 +19,7 @@ impl Default for Reassembly {
         Self {
             connections: 32_768,
             held_bytes: 256 * 1024,
-            held_segments: 128,
+            held_segments: 1024,
         }
     }
 }

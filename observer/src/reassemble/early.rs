@@ -75,23 +75,24 @@ impl Early {
         self.bytes += bytes.len();
         self.waiting.push_back(new);
         while self.waiting.len() > limits.early_segments || self.bytes > limits.early_bytes {
-            self.drop_oldest(ledger, counts);
+            counts.early_dropped += 1;
+            self.drop_oldest(Fate::LostEvicted, ledger);
         }
     }
 
-    /// Drops what arrived before `time`.
-    pub(super) fn expire(&mut self, time: Timestamp, ledger: &Ledger, counts: &mut Counts) {
+    /// Drops what arrived before `time`: had TCP taken it, its connection would be here. A repeat
+    /// that comes when its connection is over already is such a segment.
+    pub(super) fn expire(&mut self, time: Timestamp, ledger: &Ledger) {
         while self.waiting.front().is_some_and(|w| w.time < time) {
-            self.drop_oldest(ledger, counts);
+            self.drop_oldest(Fate::SkippedStray, ledger);
         }
     }
 
-    fn drop_oldest(&mut self, ledger: &Ledger, counts: &mut Counts) {
+    fn drop_oldest(&mut self, fate: Fate, ledger: &Ledger) {
         if let Some(waiting) = self.waiting.pop_front() {
             self.bytes -= waiting.bytes.len();
-            counts.early_dropped += 1;
             ledger.receive(u64::from(waiting.length));
-            ledger.settle(Fate::LostEvicted, u64::from(waiting.length));
+            ledger.settle(fate, u64::from(waiting.length));
         }
     }
 

@@ -61,6 +61,7 @@ impl<S> Entry<S> {
     fn join(
         &mut self,
         frame: &Frame,
+        identity: &Identity,
         early: Vec<(u64, Waiting)>,
         books: &mut Books<'_>,
         each: &mut impl FnMut(&mut S, Event<'_>),
@@ -78,9 +79,10 @@ impl<S> Entry<S> {
                 head: &waiting.bytes,
                 tail: &[],
             };
-            // What came first is where this direction begins; nothing is known of what lies below.
+            // Of two segments the second may have come first: what lies before it is then still to
+            // come, to the connection's own socket.
             let take = &mut |what: What<'_>| each(state, frame.event(what));
-            self.received.begin(position);
+            self.received.begin(position.min(identity.received));
             self.received.take(segment, 0, false, books, take);
         }
     }
@@ -208,7 +210,7 @@ impl<S: Default> Table<S> {
     /// whose end nobody tells is over.
     pub fn expire(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
         let oldest = Timestamp(now.0.saturating_sub(self.limits.early_age));
-        self.early.expire(oldest, &self.ledger, &mut self.counts);
+        self.early.expire(oldest, &self.ledger);
         let is_over = |since: u64| now.0.saturating_sub(since) >= LINGER;
         while let Some((key, since)) = self.leaving.front().copied()
             && is_over(since)
@@ -318,7 +320,13 @@ impl<S: Default> Table<S> {
             limits: &self.limits,
             counts: &mut self.counts,
         };
-        entry.join(&frame, self.early.join(identity), &mut books, each);
+        entry.join(
+            &frame,
+            identity,
+            self.early.join(identity),
+            &mut books,
+            each,
+        );
         entry.received.begin(identity.received);
         entry.sent.begin(identity.sent);
     }
@@ -340,7 +348,7 @@ impl<S: Default> Table<S> {
             counts: &mut self.counts,
         };
         // Those that its listener saw only after it had been told.
-        entry.join(frame, self.early.join(identity), &mut books, each);
+        entry.join(frame, identity, self.early.join(identity), &mut books, each);
         let state = &mut entry.state;
         let out = &mut |what: What<'_>| each(state, frame.event(what));
         entry.received.close(identity.received, &mut books, out);

@@ -332,8 +332,25 @@ fn a_segment_on_the_listener_joins_its_child() {
     assert_eq!(run.table.counts().early_joined, 2);
     run.life(2, Kind::Accepted, older);
     run.expire(6_000_000_000);
-    assert_eq!(run.table.counts().early_dropped, 1);
-    assert_eq!(run.ledger.settled(Fate::LostEvicted), 5);
+    assert_eq!(run.table.counts().early_dropped, 0);
+    assert_eq!(run.ledger.settled(Fate::SkippedStray), 5);
+}
+
+#[test]
+fn the_second_segment_on_the_listener_waits_for_the_first_on_its_child() {
+    let mut run = Run::new(Limits::default());
+    let header = Header {
+        length: 5,
+        head: 5,
+        ..at(77, 3)
+    };
+    run.take(header, Body::Early(child(), b" /cat"));
+    run.life(1, Kind::Accepted, child());
+    assert_eq!(run.said(), ["1@5 identified", "1@5 accepted"]);
+    run.segment(at(1, 0), b"GET");
+    assert_eq!(run.said(), ["1@5 < GET", "1@5 <  /cat"]);
+    assert_eq!(run.ledger.settled(Fate::SkippedRepeated), 0);
+    assert_eq!(run.ledger.received(), 8);
 }
 
 #[test]

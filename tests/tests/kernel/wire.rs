@@ -16,15 +16,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, s
 use observer::capture::record::Body;
 use observer::capture::{Capture, Settings};
 use observer_ebpf::{Counter, Direction, Flags, Kind, Reason};
-use observer_tests::network::apart;
+use observer_tests::network::{apart, tunnel};
 
 use crate::harness::{World, noise, send};
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 201, 77, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 201, 77, 2);
-
-/// `TUNSETIFF` of `linux/if_tun.h`.
-const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -52,18 +49,7 @@ struct Got {
 impl Wire {
     fn new() -> Self {
         static PORT: AtomicU16 = AtomicU16::new(40_000);
-        let device = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/net/tun")
-            .unwrap();
-        // struct ifreq: a name of 16 bytes, then IFF_TUN | IFF_NO_PI.
-        let mut request = [0_u8; 40];
-        request[..8].copy_from_slice(b"obs-wire");
-        request[16..18].copy_from_slice(&0x1001_u16.to_ne_bytes());
-        // SAFETY: the request is as large as `struct ifreq` and outlives the call.
-        let made = unsafe { libc::ioctl(device.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
-        assert_eq!(made, 0, "no TUN device");
+        let device = tunnel("obs-wire").unwrap();
         for arguments in [
             ["addr", "add", "10.201.77.1/30", "dev", "obs-wire"],
             ["link", "set", "obs-wire", "up", "mtu"],
@@ -75,8 +61,6 @@ impl Wire {
             }
             assert!(command.status().unwrap().success());
         }
-        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
-        nix::fcntl::fcntl(&device, flags).unwrap();
         let port = PORT.fetch_add(1, Ordering::Relaxed);
         Self {
             device,
