@@ -28,6 +28,7 @@ use crate::reassemble::{ConnectionKey, Limits};
 use crate::time::Timestamp;
 
 pub mod conversation;
+pub mod fuzz;
 pub mod merge;
 pub mod protocols;
 mod session;
