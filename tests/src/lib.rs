@@ -19,3 +19,5 @@ pub mod prometheus;
 pub mod promtool;
 pub mod redis;
 pub mod scrape;
+pub mod shop;
+pub mod trial;
