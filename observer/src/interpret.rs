@@ -21,6 +21,7 @@ use observer_ebpf::Reason;
 
 mod connections;
 mod database;
+pub mod fuzz;
 pub mod graphql;
 mod http;
 pub mod json;

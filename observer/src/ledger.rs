@@ -127,6 +127,13 @@ impl Ledger {
             .get(fate as usize)
             .map_or(0, |sum| sum.load(Ordering::Relaxed))
     }
+
+    /// What `received = Σ settled + pending` is off by; 0 between two records.
+    #[must_use]
+    pub fn imbalance(&self) -> i128 {
+        let settled: u64 = Fate::ALL.iter().map(|fate| self.settled(*fate)).sum();
+        i128::from(self.received()) - i128::from(settled) - i128::from(self.pending())
+    }
 }
 
 fn add(sum: &AtomicU64, bytes: u64) {
@@ -134,13 +141,4 @@ fn add(sum: &AtomicU64, bytes: u64) {
         sum.load(Ordering::Relaxed).wrapping_add(bytes),
         Ordering::Relaxed,
     );
-}
-
-#[cfg(test)]
-impl Ledger {
-    /// What `received = Σ settled + pending` is off by.
-    pub(crate) fn imbalance(&self) -> i128 {
-        let settled: u64 = Fate::ALL.iter().map(|fate| self.settled(*fate)).sum();
-        i128::from(self.received()) - i128::from(settled) - i128::from(self.pending())
-    }
 }

@@ -36,6 +36,7 @@ pub mod config;
 pub mod correlate;
 pub mod decode;
 pub mod export;
+pub mod fuzz;
 pub mod interpret;
 pub mod ledger;
 pub mod pipeline;

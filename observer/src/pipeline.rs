@@ -22,11 +22,13 @@ use observer_ebpf::Verdict;
 use crate::capture::record::Record;
 use crate::correlate::Exchange;
 use crate::correlate::vantage::Vantages;
+use crate::decode::HELD_LIMIT;
 use crate::ledger::Ledger;
 use crate::reassemble::{ConnectionKey, Limits};
 use crate::time::Timestamp;
 
 pub mod conversation;
+pub mod fuzz;
 pub mod merge;
 pub mod protocols;
 mod session;
@@ -120,6 +122,22 @@ impl Default for Settings {
         }
     }
 }
+
+/// Bytes that a decoder and its correlator may hold for one connection, whatever its peers send:
+/// [`HELD_LIMIT`] of each direction, and requests that wait for their answers up to the bound of
+/// each protocol.
+pub const CONVERSATION_BYTES: usize = 4 << 20;
+
+/// Bytes that one connection may make the agent remember, texts of statements aside, which all
+/// connections share.
+#[must_use]
+pub const fn connection_bytes(limits: &Limits) -> usize {
+    // What waits for missing bytes has some words of its own beside its payload.
+    let waiting = limits.held_bytes + limits.held_segments * 64;
+    CONVERSATION_BYTES + 2 * waiting
+}
+
+const _: () = assert!(2 * HELD_LIMIT < CONVERSATION_BYTES);
 
 /// What one worker needs of its own.
 pub struct Lane {

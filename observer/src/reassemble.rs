@@ -15,6 +15,7 @@ use observer_ebpf::{Direction, Identity, Protocol, Reason};
 use crate::time::Timestamp;
 
 mod early;
+pub mod fuzz;
 #[cfg(test)]
 mod properties;
 mod stream;

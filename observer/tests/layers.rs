@@ -35,7 +35,7 @@ const STAGES: &[(&str, &[&str])] = &[
 ];
 
 /// Those that know all.
-const USERS: &[&str] = &["pipeline", "agent", "cli", "config", "lib", "main"];
+const USERS: &[&str] = &["pipeline", "agent", "cli", "config", "fuzz", "lib", "main"];
 
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use observer::decode::Side;
 use observer::decode::transcript::{Data, Step, parse};
+use observer::pipeline::synthetic::Recording;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -15,9 +16,19 @@ struct Args {
     from: PathBuf,
     /// The corpus; what is there stays
     to: PathBuf,
-    /// Only what the client sent, without the marks between stretches
-    #[arg(long)]
-    plain: bool,
+    /// What a fuzzer reads
+    #[arg(long, value_enum, default_value_t = Form::Marked)]
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    /// Stretches of both directions, each behind a mark
+    Marked,
+    /// Only what the client sent
+    Plain,
+    /// What the ring would hold
+    Records,
 }
 
 fn main() -> Result<()> {
@@ -31,10 +42,10 @@ fn main() -> Result<()> {
         let text = fs::read_to_string(&path)?;
         let steps = parse(&text).with_context(|| format!("in {}", path.display()))?;
         let name = path.file_stem().unwrap_or_default();
-        let bytes = if args.plain {
-            plain(&steps)
-        } else {
-            marked(&steps)
+        let bytes = match args.form {
+            Form::Marked => marked(&steps),
+            Form::Plain => plain(&steps),
+            Form::Records => Recording::of(&steps, Side::Server, 1).framed(),
         };
         fs::write(args.to.join(name), bytes)?;
     }

@@ -8,7 +8,7 @@ use crate::redis::Usage;
 use crate::scrape::{Scrape, Selection};
 
 /// Statements without a name, routes without a template.
-const OTHER: &str = "(other)";
+pub const OTHER: &str = "(other)";
 
 /// One thing, counted twice.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,4 +20,6 @@ pub mod prometheus;
 pub mod promtool;
 pub mod redis;
 pub mod scrape;
+pub mod shop;
 pub mod terminal;
+pub mod trial;

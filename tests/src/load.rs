@@ -64,7 +64,8 @@ impl Sent {
         self.answered.values().sum()
     }
 
-    fn add(&mut self, other: Self) {
+    /// Takes in what another run sent.
+    pub fn add(&mut self, other: Self) {
         for (key, count) in other.answered {
             *self.answered.entry(key).or_default() += count;
         }

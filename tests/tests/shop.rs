@@ -1,75 +1,16 @@
 //! The shop under load: everything that it was sent and that it sent is counted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use observer_tests::account::{self, Line};
+use observer_tests::account::Line;
 use observer_tests::agent::Agent;
-use observer_tests::apps::App;
-use observer_tests::cgroup::Cgroup;
-use observer_tests::load::{self, Plan, Progress, Sent};
-use observer_tests::postgres::Postgres;
-use observer_tests::process::Place;
-use observer_tests::redis::Redis;
-use observer_tests::scrape::Scrape;
-
-const DATABASE: &str = "naytifedb";
-
-/// Guards, in the order in which they go.
-struct Shop {
-    app: App,
-    cgroup: Cgroup,
-    redis: Redis,
-    postgres: Postgres,
-}
-
-impl Shop {
-    fn start() -> Result<Self> {
-        let postgres = Postgres::start(Place::default())?;
-        postgres.create(DATABASE)?;
-        let redis = Redis::start(&Place::default())?;
-        let cgroup = Cgroup::create("shop")?;
-        let url = postgres.url(DATABASE);
-        let app = App::shop(&Place::within(&cgroup), &url, redis.address())?;
-        Ok(Self {
-            app,
-            cgroup,
-            redis,
-            postgres,
-        })
-    }
-
-    fn drive(&self, seconds: u64) -> Result<Sent> {
-        let plan = Plan {
-            address: self.app.address(),
-            seed: 7,
-            rate: 200,
-            connections: 8,
-            duration: Duration::from_secs(seconds),
-        };
-        tokio::runtime::Runtime::new()?.block_on(load::run(plan, Arc::new(Progress::default())))
-    }
-
-    fn compare(&self, sent: &Sent, scrape: &Scrape) -> Result<Vec<Line>> {
-        // The shop's own connections have no application name.
-        let log = self.postgres.statements()?.of(DATABASE).by("");
-        let mut lines = account::http(sent, scrape, "shop");
-        lines.extend(account::sql(&log, scrape, "shop"));
-        lines.extend(account::redis(
-            &self.redis.usage()?,
-            self.redis.lookups()?,
-            scrape,
-            "shop",
-        ));
-        Ok(lines)
-    }
-}
+use observer_tests::shop::Shop;
 
 #[test]
 fn the_shop_answers_as_the_platform_does() -> Result<()> {
     let shop = Shop::start()?;
-    let sent = shop.drive(3)?;
+    let sent = shop.drive(7, Duration::from_secs(3))?;
     assert_eq!(sent.unanswered, 0);
     let count = |method, endpoint, status| {
         sent.answered
@@ -92,7 +33,7 @@ fn the_shop_answers_as_the_platform_does() -> Result<()> {
             "{method} {endpoint} {status}: {sent:#?}"
         );
     }
-    let log = shop.postgres.statements()?.of(DATABASE).by("");
+    let log = shop.statements()?;
     let names = log.by_name();
     for name in [
         "CreateOrder",
@@ -111,15 +52,12 @@ fn the_shop_answers_as_the_platform_does() -> Result<()> {
 fn every_request_statement_and_command_is_counted() -> Result<()> {
     let shop = Shop::start()?;
     let agent = Agent::observe(&[&shop.cgroup])?;
-    let sent = shop.drive(5)?;
+    let sent = shop.drive(7, Duration::from_secs(5))?;
     assert_eq!(sent.unanswered, 0);
     agent.settled()?;
     agent.eventually(|scrape| {
-        let wrong: Vec<Line> = shop
-            .compare(&sent, scrape)?
-            .into_iter()
-            .filter(|line| !line.agrees())
-            .collect();
+        let account = shop.account(&sent, scrape)?;
+        let wrong: Vec<&Line> = account.lines().filter(|line| !line.agrees()).collect();
         if wrong.is_empty() {
             return Ok(());
         }

@@ -12,6 +12,7 @@ mod packages;
 mod run;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -36,8 +37,10 @@ enum Verb {
     Check,
     /// Measure what the observed pay and what the agent takes, against the limits
     Bench(bench::Args),
-    /// Throw arbitrary bytes at the decoders
+    /// Throw arbitrary bytes at every function that reads them
     Fuzz(fuzz::Args),
+    /// Load the shop for minutes or days, with one fault after the other, exact after each
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Check => check::run(),
         Verb::Bench(args) => bench::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Soak(args) => soak::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

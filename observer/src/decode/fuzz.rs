@@ -1,5 +1,6 @@
 //! What every decoder's fuzz target asserts.
 
+use super::detect::{ENOUGH, Guess, guess};
 use super::{Decoder, HELD_LIMIT, Side};
 use crate::reassemble::{Cause, Input};
 use crate::time::Timestamp;
@@ -48,4 +49,48 @@ pub fn says<D: Decoder>(
     decoder.finish(Side::Client, time, out);
     decoder.finish(Side::Server, time, out);
     time
+}
+
+/// What a direction speaks is told by its first bytes, whatever they are, and a refusal is final:
+/// no more of them would have changed it.
+///
+/// # Panics
+/// Where that does not hold; the target of fuzzers.
+pub fn detect(data: &[u8]) {
+    assert!(data.len() < ENOUGH || guess(data) != Guess::Undecided);
+    let first = data.get(..ENOUGH).unwrap_or(data);
+    let mut refused = false;
+    for end in 0..=first.len() {
+        let (first, _) = first.split_at(end);
+        let guess = guess(first);
+        assert!(!refused || guess == Guess::Other, "{guess:?} after a no");
+        refused |= guess == Guess::Other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::detect;
+
+    #[test]
+    fn a_length_that_begins_with_no_zero_is_refused_however_much_is_seen() {
+        detect(b"G\x01\0\0\0\xc5T J /st:o/A\n");
+    }
+
+    #[test]
+    fn a_method_that_is_too_long_is_refused_before_and_behind_its_end() {
+        detect(b"PGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG / HTTP/1.1\r\n");
+    }
+
+    #[test]
+    fn a_startup_is_waited_for_however_long_its_first_name_is() {
+        detect(b"\0\0\0\x40\0\x03\0\0idle_in_transaction_session_timeout\09\0user\0a\0");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_refusal_is_final(data in proptest::collection::vec(proptest::num::u8::ANY, 0..100)) {
+            detect(&data);
+        }
+    }
 }

@@ -59,6 +59,23 @@ impl Recording {
         records.filter_map(|(from, to)| Record::parse(self.bytes.get(from..*to)?).ok())
     }
 
+    /// Every record behind its length in two bytes, as [`fuzz`](super::fuzz) reads them; one that
+    /// is longer is left out.
+    #[must_use]
+    pub fn framed(&self) -> Vec<u8> {
+        let mut framed = Vec::new();
+        let mut from = 0;
+        for to in &self.ends {
+            let record = self.bytes.get(from..*to).unwrap_or_default();
+            if let Ok(length) = u16::try_from(record.len()) {
+                framed.extend_from_slice(&length.to_le_bytes());
+                framed.extend_from_slice(record);
+            }
+            from = *to;
+        }
+        framed
+    }
+
     /// A transcript as seen from one end of a connection, from its establishment to its end.
     #[must_use]
     pub fn of(steps: &[Step], vantage: Side, cookie: u64) -> Self {

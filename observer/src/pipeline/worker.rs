@@ -75,6 +75,12 @@ impl Worker {
         });
     }
 
+    /// Whether the table of connections holds no more than it may.
+    #[must_use]
+    pub fn is_within_bounds(&self) -> bool {
+        self.table.is_within_bounds()
+    }
+
     /// Whether a batch is full.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -41,6 +41,12 @@ pub(super) struct Early {
 }
 
 impl Early {
+    /// Whether it holds no more than it may.
+    pub(super) fn is_within(&self, limits: &Limits) -> bool {
+        let bytes: usize = self.waiting.iter().map(|w| w.bytes.len()).sum();
+        self.waiting.len() <= limits.early_segments && bytes <= limits.early_bytes
+    }
+
     /// Keeps a segment, unless it is here already.
     pub(super) fn keep(
         &mut self,

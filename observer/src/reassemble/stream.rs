@@ -137,6 +137,12 @@ impl Stream {
         }
     }
 
+    /// Whether it holds no more than it may.
+    pub(super) fn is_within(&self, limits: &Limits) -> bool {
+        let bytes: usize = self.held.iter().map(|held| held.bytes.len()).sum();
+        self.held.len() <= limits.held_segments && bytes <= limits.held_bytes
+    }
+
     /// What came before `position` is not ours to see, unless a segment says otherwise.
     pub(super) fn begin(&mut self, position: u64) {
         self.next.get_or_insert(position);
@@ -196,7 +202,7 @@ impl Stream {
             let missing = waiting.unwrap_or(floor).min(floor).saturating_sub(next);
             if missing > 0 {
                 next += missing;
-                books.counts.missing_bytes += missing;
+                books.counts.missing_bytes = books.counts.missing_bytes.wrapping_add(missing);
                 let hole = Input::Hole(missing, Cause::Record);
                 out(What::Data(self.direction, hole));
             }

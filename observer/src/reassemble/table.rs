@@ -182,6 +182,20 @@ impl<S: Default> Table<S> {
         self.connections.is_empty()
     }
 
+    /// Whether no direction, and nothing before its connection, holds more than [`Limits`] says.
+    #[must_use]
+    pub fn is_within_bounds(&self) -> bool {
+        let mut streams = self
+            .connections
+            .iter()
+            .flat_map(|(_, entry)| [&entry.received, &entry.sent]);
+        let connections = self.limits.connections.max(1) as usize;
+        self.connections.len() <= connections
+            && self.leaving.len() <= connections
+            && streams.all(|stream| stream.is_within(&self.limits))
+            && self.early.is_within(&self.limits)
+    }
+
     /// What was met so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| observer::correlate::fuzz::postgres(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| observer::fuzz::run("postgres", data));

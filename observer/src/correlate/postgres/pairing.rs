@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Requests that may wait on one connection; beyond it their texts are not known.
 const QUEUE_LIMIT: usize = 8192;
+/// Bytes that they may hold beside their places in the queue; beyond it likewise.
+const QUEUE_BYTES: usize = 1 << 20;
 /// A queue that grew beyond this is given back once it is empty.
 const QUEUE_RETAINED: usize = 64;
 /// Types kept of one statement's parameters.
@@ -70,6 +72,15 @@ impl Request {
         matches!(self, Self::Parse { .. })
     }
 
+    /// Bytes of what a peer decides how many there are.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Query { texts, .. } => size_of_val(&**texts),
+            Self::Bind { made, .. } => made.formats.as_deref().map_or(0, <[bool]>::len),
+            _ => 0,
+        }
+    }
+
     /// Whether a `ReadyForQuery` answers it.
     pub(super) fn is_boundary(&self) -> bool {
         matches!(
@@ -112,6 +123,8 @@ pub(super) struct Overflow {
 pub struct Correlator {
     pub(super) shared: Arc<Shared>,
     pub(super) queue: VecDeque<Request>,
+    /// Bytes that further requests may hold; more, once the queue is looked through again.
+    room: usize,
     pub(super) statements: Statements,
     pub(super) portals: Portals,
     pub(super) block: Block,
@@ -141,6 +154,7 @@ impl Correlator {
     pub fn new(shared: Arc<Shared>) -> Self {
         Self {
             queue: VecDeque::new(),
+            room: QUEUE_BYTES,
             statements: Statements::new(Arc::clone(&shared)),
             portals: Portals::default(),
             block: Block::default(),
@@ -287,7 +301,7 @@ impl Correlator {
         if self.skipping {
             return;
         }
-        if self.overflow.is_none() && self.queue.len() < QUEUE_LIMIT {
+        if self.overflow.is_none() && self.queue.len() < QUEUE_LIMIT && self.has_room(&request) {
             self.queue.push_back(request);
             return;
         }
@@ -296,6 +310,20 @@ impl Correlator {
         hidden.boundaries = hidden
             .boundaries
             .saturating_add(u32::from(request.is_boundary()));
+    }
+
+    /// Takes the room for what a request holds, if there is as much.
+    fn has_room(&mut self, request: &Request) -> bool {
+        let bytes = request.bytes();
+        if bytes > self.room {
+            let held: usize = self.queue.iter().map(Request::bytes).sum();
+            self.room = QUEUE_BYTES.saturating_sub(held);
+        }
+        match self.room.checked_sub(bytes) {
+            Some(left) => self.room = left,
+            None => return false,
+        }
+        true
     }
 
     /// The queue is empty and will stay so for a while: an idle connection holds little.

@@ -303,6 +303,50 @@ fn requests_beyond_the_bound_that_no_sync_ends_yet_still_count() {
     assert!(matches!(ran[5002].which, Which::Known(_)));
 }
 
+/// Queries of a thousand statements, each sent before the one `ahead` of it was answered: how many
+/// executions have a text, and how many none.
+fn long_queries(queries: usize, ahead: usize) -> (usize, usize) {
+    let text = "SELECT 1;".repeat(1000);
+    let mut query = vec![b'Q'];
+    query.extend(u32::try_from(text.len() + 5).unwrap().to_be_bytes());
+    query.extend(text.as_bytes());
+    query.push(0);
+    let mut answer = b"C\0\0\0\x0dSELECT 1\0".repeat(1000);
+    answer.extend(b"Z\0\0\0\x05I");
+    let mut decoder = Postgres::new();
+    let mut correlator = Correlator::new(shared());
+    let (mut known, mut unknown) = (0, 0);
+    let mut say = |side, bytes: &[u8]| {
+        decoder.feed(side, Timestamp(1), Input::Bytes(bytes), &mut |message| {
+            correlator.on(&message, &mut |body| match body {
+                Body::Sql(ran) if matches!(ran.which, Which::Known(_)) => known += 1,
+                Body::Sql(_) => unknown += 1,
+                _ => {}
+            });
+        });
+    };
+    say(Side::Server, b"Z\0\0\0\x05I");
+    for number in 0..queries + ahead {
+        if number < queries {
+            say(Side::Client, &query);
+        }
+        if number >= ahead {
+            say(Side::Server, &answer);
+        }
+    }
+    (known, unknown)
+}
+
+#[test]
+fn queries_of_many_statements_take_a_bounded_room_and_give_it_back() {
+    // A client that is always one ahead holds little, however long it goes on.
+    assert_eq!(long_queries(300, 1), (300_000, 0));
+    // One that waits for none holds what there is room for; all is counted.
+    let (known, unknown) = long_queries(300, 300);
+    assert_eq!(known + unknown, 300_000);
+    assert!((100_000..200_000).contains(&known), "{known}");
+}
+
 #[test]
 fn a_text_cut_in_its_last_statement_is_cut_there_alone() {
     let mut text = String::from("BEGIN;INSERT INTO t VALUES ('");

@@ -86,7 +86,7 @@ fn request_line(first: &[u8]) -> Guess {
     let [b' ', target @ ..] = rest else {
         return Guess::Other;
     };
-    if method.is_empty() {
+    if !(1..=LONGEST_METHOD).contains(&method.len()) {
         return Guess::Other;
     }
     let end = target.iter().position(|byte| !byte.is_ascii_graphic());

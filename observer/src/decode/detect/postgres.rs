@@ -18,8 +18,9 @@ const VERSIONS: [u32; 2] = [0x0003_0000, 0x0003_0002];
 /// Longest packet that a server reads before authentication (`MAX_STARTUP_PACKET_LENGTH`).
 const LONGEST_STARTUP: u32 = 10_000;
 
-/// Longest message that is believed; a longer one is met again at a later turn.
-const LONGEST: u32 = 1 << 24;
+/// Longest message that is believed: its length begins with a zero; a longer one is met again at a
+/// later turn.
+const LONGEST: u32 = (1 << 24) - 1;
 
 /// Longest message that is believed by a part of it whose bytes are mostly numbers.
 const LONGEST_IN_PART: usize = 1 << 16;
@@ -58,7 +59,7 @@ fn startup(first: &[u8]) -> Guess {
             match rest.iter().position(|byte| *byte == 0) {
                 // The shortest is `user`.
                 Some(4..) if is_name(rest) => found,
-                None if is_name(rest) && rest.len() < 32 => Guess::Undecided,
+                None if is_name(rest) => Guess::Undecided,
                 _ => Guess::Other,
             }
         }

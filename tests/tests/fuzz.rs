@@ -1,0 +1,133 @@
+//! Arbitrary bytes on the stable compiler: each fuzz target survives its corpus, and ten seconds of
+//! mutations of it.
+//!
+//! What libFuzzer finds in longer runs (`cargo xtask fuzz`) is kept in `tests/fuzz/corpus` and is
+//! where these mutations begin. The same seed makes the same inputs, so a failure comes again.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fastrand::Rng;
+use observer::fuzz::{TARGETS, Target};
+
+const TIME: Duration = Duration::from_secs(10);
+/// Bytes that a mutation may grow an input to.
+const LONGEST: usize = 8192;
+/// Numbers at which something may turn: signs, widths, lengths, ends of lines.
+const EDGES: [u8; 12] = [0, 1, 4, 10, 13, 0x1f, 0x20, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
+
+macro_rules! each {
+    ($($test:ident = $name:literal;)*) => {
+        const TESTED: &[&str] = &[$($name,)*];
+        $(
+            #[test]
+            fn $test() -> Result<()> {
+                survives($name)
+            }
+        )*
+    };
+}
+
+each! {
+    the_detection_survives = "detect";
+    graphql_and_json_survive = "graphql";
+    http1_survives = "http1";
+    the_sql_lexer_survives = "lexer";
+    the_pipeline_survives = "pipeline";
+    postgres_survives = "postgres";
+    the_reassembler_survives = "reassemble";
+    redis_survives = "redis";
+    requests_survive = "requests";
+    rules_survive = "rules";
+}
+
+#[test]
+fn every_target_has_a_test_a_fuzzer_and_a_corpus() -> Result<()> {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(names, TESTED);
+    for name in names {
+        let fuzzer = directory().join("fuzz_targets").join(name);
+        ensure!(fuzzer.with_extension("rs").is_file(), "no fuzzer {name}");
+        ensure!(!corpus(name)?.is_empty(), "nothing in the corpus of {name}");
+    }
+    Ok(())
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+/// By name, so that a run is like the one before.
+fn corpus(name: &str) -> Result<Vec<Vec<u8>>> {
+    let path = directory().join("corpus").join(name);
+    let entries = fs::read_dir(&path).with_context(|| format!("no {}", path.display()))?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.sort();
+    paths.iter().map(|path| Ok(fs::read(path)?)).collect()
+}
+
+fn survives(name: &str) -> Result<()> {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.with_context(|| format!("no target {name}"))?;
+    let corpus = corpus(name)?;
+    for (number, input) in corpus.iter().enumerate() {
+        run(target, number, input)?;
+    }
+    let mut random = Rng::with_seed(1);
+    let start = Instant::now();
+    let mut number = corpus.len();
+    while start.elapsed() < TIME {
+        run(target, number, &mutated(&corpus, &mut random))?;
+        number += 1;
+    }
+    eprintln!("{name}: {number} inputs");
+    Ok(())
+}
+
+/// Keeps the input that is not survived.
+fn run(target: &Target, number: usize, input: &[u8]) -> Result<()> {
+    if catch_unwind(|| (target.run)(input)).is_ok() {
+        return Ok(());
+    }
+    let path = std::env::temp_dir().join(format!("observer-fuzz-{}-{number}", target.name));
+    fs::write(&path, input)?;
+    bail!("{} panics on {}", target.name, path.display())
+}
+
+/// An input of the corpus after a few changes.
+fn mutated(corpus: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
+    let mut input = random.choice(corpus).cloned().unwrap_or_default();
+    for _ in 0..random.usize(1..=6) {
+        let at = random.usize(..=input.len());
+        let end = (at + 1 + random.usize(..64)).min(input.len());
+        match random.u8(..8) {
+            0 => input.insert(at, random.u8(..)),
+            1 => input.insert(at, random.choice(EDGES).unwrap_or(0)),
+            2 => drop(input.drain(at..end)),
+            3 => input.extend_from_within(at..end),
+            4 => {
+                let other = random.choice(corpus).map_or(&[][..], Vec::as_slice);
+                let from = random.usize(..=other.len());
+                let to = (from + random.usize(..256)).min(other.len());
+                let piece = other.get(from..to).unwrap_or_default();
+                input.splice(at..at, piece.iter().copied());
+            }
+            5 => input.truncate(at),
+            change => {
+                if let Some(byte) = input.get_mut(at) {
+                    *byte = match change {
+                        6 => *byte ^ 1 << random.u8(..8),
+                        _ => random.choice(EDGES).unwrap_or(0),
+                    };
+                }
+            }
+        }
+    }
+    input.truncate(LONGEST);
+    input
+}
