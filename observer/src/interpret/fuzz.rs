@@ -55,7 +55,8 @@ pub fn requests(data: &[u8]) {
         key: ConnectionKey(1),
         identity: observer_ebpf::Identity::default(),
         vantage: Side::Server,
-        both_ends: false,
+        other_end: None,
+        joined_sql: false,
     };
     let connection = Body::Connection(Arc::new(connection));
     let requests = data.split(|byte| *byte == b'\n').map(request);
