@@ -77,6 +77,42 @@ fn a_deselected_cgroup_is_seen_no_more_and_its_probes_are_off() {
 }
 
 #[test]
+fn another_selection_attaches_what_is_new_and_detaches_what_is_not_in_it() {
+    let mut world = World::new();
+    let directory = world.directory.clone();
+    let below = directory.join("below");
+    let beside = directory.with_extension("beside");
+    for made in [&below, &beside] {
+        fs::create_dir_all(made).unwrap();
+    }
+    let selected = |capture: &Capture| {
+        let mut paths: Vec<_> = capture.selected().map(Path::to_owned).collect();
+        paths.sort();
+        paths
+    };
+    let select = |world: &mut World, paths: &[&std::path::PathBuf]| {
+        let paths: Vec<_> = paths.iter().map(|path| (*path).clone()).collect();
+        world.capture.select(&paths).unwrap()
+    };
+    assert!(select(&mut world, &[&directory, &below]).is_empty());
+    assert_eq!(selected(&world.capture), [directory.clone()]);
+    assert_eq!(select(&mut world, &[&below, &beside]), [directory.clone()]);
+    let mut both = vec![below.clone(), beside.clone()];
+    both.sort();
+    assert_eq!(selected(&world.capture), both);
+    let mut gone = select(&mut world, &[&directory, &directory.join("absent")]);
+    gone.sort();
+    assert_eq!(gone, both);
+    assert_eq!(selected(&world.capture), [directory.clone()]);
+    for probe in world.capture.probes() {
+        assert_eq!(probe.attached, 1, "{}", probe.probe.program);
+    }
+    for made in [below, beside] {
+        fs::remove_dir(made).unwrap();
+    }
+}
+
+#[test]
 fn a_cgroup_that_is_gone_is_swept() {
     let mut world = World::new();
     let below = world.directory.with_extension("gone");
