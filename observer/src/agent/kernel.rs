@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use observer_ebpf::{Counter, Verdict};
 
+use super::reload;
 use crate::capture::record::Record;
 use crate::capture::{Capture, Counters, RingReader, Verdicts};
 use crate::export::Observed;
@@ -64,6 +65,7 @@ pub(super) struct Seen {
     probes: Vec<Probe>,
     maps: Vec<(String, u64)>,
     ring_bytes: u64,
+    reloads: Arc<reload::Books>,
 }
 
 impl Seen {
@@ -72,6 +74,7 @@ impl Seen {
         books: Vec<Books>,
         failed: Arc<AtomicU64>,
         interpreted: Arc<AtomicU64>,
+        reloads: Arc<reload::Books>,
     ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
             name: status.probe.program,
@@ -90,6 +93,7 @@ impl Seen {
                 .map(|map| (map.map.to_owned(), map.bytes))
                 .collect(),
             ring_bytes: capture.ring_bytes(),
+            reloads,
         }
     }
 
@@ -174,6 +178,7 @@ impl Observed for Seen {
             maps: self.maps.clone(),
             lag_seconds: lag / 1e9,
             connections: self.sum(|s| s.connections.get()),
+            reloads: self.reloads.get(),
         }
     }
 }

@@ -188,6 +188,7 @@ fn execution(sql: &str, tag: &str, rows: u64) -> Execution {
         outcome: Outcome::Completed,
         tag: tag.into(),
         rows: Some(rows),
+        wanted: None,
         parameters: SmallVec::new(),
         columns: Vec::new(),
     }
@@ -201,6 +202,7 @@ const DELETE: &str =
     "-- name: DeleteOrder :exec\nDELETE FROM orders WHERE order_id = $1 AND shop_id = $2";
 
 mod connections;
+mod reload;
 mod shops;
 
 proptest::proptest! {
