@@ -33,6 +33,9 @@ impl Interest for Changing {
     }
 }
 
+/// Values of parameters, and of columns with their place.
+type Kept = (Vec<Vec<u8>>, Vec<(u16, Vec<u8>)>);
+
 /// A connection on which a statement is bound and executed again and again.
 struct Session {
     decoder: Postgres,
@@ -80,8 +83,8 @@ impl Session {
         self.say(Side::Server, &answers);
     }
 
-    /// Values of what it kept of one execution: parameters, and columns with their place.
-    fn run(&mut self) -> (Vec<Vec<u8>>, Vec<(u16, Vec<u8>)>) {
+    /// What it kept of one execution.
+    fn run(&mut self) -> Kept {
         let requests = [
             message(b'B', b"\0s\0\0\0\0\x02\0\0\0\x01a\0\0\0\x01b\0\0"),
             message(b'E', b"\0\0\0\0\0"),
