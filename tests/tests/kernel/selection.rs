@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::slice;
 use std::time::{Duration, Instant};
 
 use aya::programs::loaded_programs;
@@ -95,15 +96,18 @@ fn another_selection_attaches_what_is_new_and_detaches_what_is_not_in_it() {
         world.capture.select(&paths).unwrap()
     };
     assert!(select(&mut world, &[&directory, &below]).is_empty());
-    assert_eq!(selected(&world.capture), [directory.clone()]);
-    assert_eq!(select(&mut world, &[&below, &beside]), [directory.clone()]);
+    assert_eq!(selected(&world.capture), slice::from_ref(&directory));
+    assert_eq!(
+        select(&mut world, &[&below, &beside]),
+        slice::from_ref(&directory)
+    );
     let mut both = vec![below.clone(), beside.clone()];
     both.sort();
     assert_eq!(selected(&world.capture), both);
     let mut gone = select(&mut world, &[&directory, &directory.join("absent")]);
     gone.sort();
     assert_eq!(gone, both);
-    assert_eq!(selected(&world.capture), [directory.clone()]);
+    assert_eq!(selected(&world.capture), slice::from_ref(&directory));
     for probe in world.capture.probes() {
         assert_eq!(probe.attached, 1, "{}", probe.probe.program);
     }
