@@ -99,6 +99,7 @@ fn sql(text: &str, id: u64) -> Body {
         outcome: Outcome::Completed,
         tag: "SELECT".into(),
         rows: Some(1),
+        wanted: None,
         parameters: [Some(shop.clone())].into_iter().collect(),
         columns: vec![(0, shop)],
     }))

@@ -15,7 +15,7 @@ use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
 use crate::correlate::postgres::Shared;
 use crate::export::Observed;
-use crate::interpret::{Interpreter, Needs, Plan, Rules};
+use crate::interpret::{Interpreter, Needs, Plan};
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::Workloads;
@@ -24,11 +24,13 @@ use crate::workloads::cgroup::Cgroups;
 mod facts;
 mod kernel;
 mod names;
+mod reload;
 mod watch;
 
 use facts::Facts;
 use kernel::{Ring, Seen, Sink};
 use names::Names;
+use reload::{Files, Reload};
 use watch::{Watch, Watched};
 
 /// What `observer` is made of.
@@ -68,10 +70,8 @@ fn elsewhere(config: &Config) -> Vec<Requirement> {
         // Nothing is selected, which has a row of its own.
         return Vec::new();
     };
-    let selects = |path: &Path| match &selection {
-        Selection::Everything(mount) => path.starts_with(mount),
-        Selection::Cgroups(cgroups) => cgroups.iter().any(|cgroup| path.starts_with(cgroup)),
-    };
+    let directories = selection.directories();
+    let selects = |path: &Path| directories.iter().any(|cgroup| path.starts_with(cgroup));
     let apart = match listeners::apart() {
         Ok(apart) => apart,
         Err(error) => {
@@ -115,15 +115,8 @@ struct Live {
 /// # Errors
 /// One sentence that says what cannot be had; what was attached goes with it.
 pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
-    let rules = match &setup.config.rules {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the rules {}", path.display()))?;
-            Rules::parse(&text).with_context(|| format!("the rules {}", path.display()))?
-        }
-        None => Rules::naytife()?,
-    };
-    let plan = Plan::new(&rules)?;
+    let files = Files::new(&setup.layers, &setup.config);
+    let plan = Plan::new(&setup.config.rules()?)?;
     let mut capture = Capture::load(&setup.config.capture)?;
     report(&setup.config.capture);
     // Before anything is attached: what the agent says to Prometheus is not the platform's.
@@ -134,17 +127,18 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let workloads = Workloads::new(Some(cgroups));
     let roster = workloads.roster();
     let names = Names(workloads);
-    let interpreter = Interpreter::new(Arc::clone(&plan), &setup.config.interpret, Box::new(names));
+    let needs = Needs::new(Arc::clone(&plan));
+    let interpreter = Interpreter::new(plan, &setup.config.interpret, Box::new(names));
     let done = Arc::new(AtomicU64::new(0));
     let facts = Facts::new(
         interpreter,
+        needs.follow(),
         setup.recorder,
         Arc::clone(&done),
         roster.clone(),
     );
-    let needs = Needs(plan);
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
-    let known = Known::new(Arc::new(needs), statements);
+    let known = Known::new(Arc::new(needs.clone()), Arc::clone(&statements));
     let verdicts = capture.verdicts();
     let failed = Arc::new(AtomicU64::new(0));
     let lanes = capture
@@ -159,22 +153,29 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let settings = setup.config.pipeline();
     let pipeline = Pipeline::start(settings, lanes, facts).context("cannot start a thread")?;
     // The readers run by now: what the first packets say is not left to fill the rings.
-    let selection = match setup.selection {
-        Selection::Everything(mount) => vec![mount],
-        Selection::Cgroups(cgroups) => cgroups,
-    };
+    let selection = setup.selection.directories();
     for cgroup in &selection {
         capture.attach(cgroup)?;
     }
+    let reloads = Arc::new(reload::Books::new(&selection));
     let books = pipeline.books().to_vec();
-    let seen = Seen::new(&capture, books, failed, done, selection.clone());
+    let seen = Seen::new(&capture, books, failed, done, Arc::clone(&reloads));
     let seen = Arc::new(seen);
+    let reload = Reload {
+        layers: setup.layers,
+        started: setup.config,
+        needs,
+        statements,
+        books: reloads,
+        files,
+    };
     let watch = Watch::start(Watched {
         capture,
         pipeline,
         selection,
         roster,
         failure: setup.failure,
+        reload,
     })
     .context("cannot start a thread")?;
     Ok(Box::new(Live { watch, seen }))
@@ -197,6 +198,10 @@ fn report(settings: &CaptureSettings) {
 impl Running for Live {
     fn observed(&self) -> Arc<dyn Observed> {
         Arc::clone(&self.seen) as Arc<dyn Observed>
+    }
+
+    fn reload(&self) {
+        self.watch.reload();
     }
 
     fn stop(self: Box<Self>) {

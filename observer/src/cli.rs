@@ -17,7 +17,7 @@ pub mod top;
 pub use check::{Requirement, State};
 pub use run::{Failure, Running, Setup};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Layers, Options, Problems};
 use crate::export::document;
 
 /// What the command needs from the stages it does not know.
@@ -45,7 +45,7 @@ enum Verb {
     Check(Overrides),
     /// Show in the terminal what an agent sees: routes, shops, queries, Redis, connections, losses.
     Top(top::Options),
-    /// Show or check the configuration.
+    /// Print or check the configuration.
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
@@ -56,18 +56,54 @@ enum Verb {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Print every key with its value in force; the output is a valid configuration file.
-    Show(Overrides),
-    /// Exit with 0 where the configuration is valid, else say what is wrong.
-    Check(Overrides),
+    /// Print every key with its value in force and where it comes from; a valid configuration file.
+    Print(Overrides),
+    /// Exit with 0 where the configuration and the rules it names are valid, else say what is not.
+    Check(Checked),
+    /// Print the JSON schema of the configuration file.
+    Schema {
+        /// Of the file with rules instead.
+        #[arg(long)]
+        rules: bool,
+    },
     /// Print docs/configuration.md.
     Document,
+}
+
+/// What `observer config check` looks at.
+#[derive(Args, Clone, Debug)]
+struct Checked {
+    /// The configuration; the same as --config.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A file with rules to be checked alone.
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    rules: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Checked {
+    /// What is valid.
+    fn check(self) -> Result<String, Problems> {
+        if let Some(rules) = self.rules {
+            config::file::rules(&rules)?;
+            return Ok(format!("{} is valid\n", rules.display()));
+        }
+        let mut layers = self.overrides.layers();
+        layers.file = self.file.or(layers.file);
+        layers.load()?.config.rules()?;
+        Ok(match layers.file {
+            Some(file) => format!("{} is valid\n", file.display()),
+            None => "the configuration is valid\n".into(),
+        })
+    }
 }
 
 /// Options over the configuration file and the environment (OBSERVER_…).
 #[derive(Args, Clone, Debug, Default)]
 struct Overrides {
-    /// YAML file; `observer config show` prints one with every key.
+    /// YAML file; `observer config print` prints one with every key.
     #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG")]
     config: Option<PathBuf>,
     /// Where to serve /metrics.
@@ -82,19 +118,21 @@ struct Overrides {
 }
 
 impl Overrides {
+    /// With everything below.
+    fn layers(self) -> Layers {
+        Layers {
+            file: self.config,
+            environment: environment().collect(),
+            options: Options {
+                listen: self.listen,
+                cgroups: self.cgroups,
+                log_level: self.log_level,
+            },
+        }
+    }
+
     fn resolve(self) -> anyhow::Result<Config> {
-        let mut config = Config::load(self.config.as_deref(), environment())?;
-        if let Some(listen) = self.listen {
-            config.listen = listen;
-        }
-        if !self.cgroups.is_empty() {
-            config.cgroups = self.cgroups;
-        }
-        if let Some(level) = self.log_level {
-            config.log.level = level;
-        }
-        config.validate()?;
-        Ok(config)
+        Ok(self.layers().load()?.config)
     }
 }
 
@@ -110,7 +148,9 @@ pub fn main(parts: Parts) -> ExitCode {
     match dispatch(Arguments::parse().verb, parts) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("observer: {error:#}");
+            for line in format!("{error:#}").lines() {
+                eprintln!("observer: {line}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -119,9 +159,10 @@ pub fn main(parts: Parts) -> ExitCode {
 fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Run(overrides) => {
-            let config = overrides.resolve()?;
+            let layers = overrides.layers();
+            let config = layers.load()?.config;
             log::start(&config.log);
-            run::run(config, parts)?;
+            run::run(config, layers, parts)?;
         }
         Verb::Check(overrides) => {
             let config = overrides.resolve()?;
@@ -133,8 +174,20 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
         }
         Verb::Top(options) => top::run(options, parts)?,
         Verb::Config { what } => match what {
-            ConfigVerb::Show(overrides) => print(&config::settings::show(&overrides.resolve()?))?,
-            ConfigVerb::Check(overrides) => drop(overrides.resolve()?),
+            ConfigVerb::Print(overrides) => {
+                let loaded = overrides.layers().load()?;
+                print(&config::print::print(&loaded.config, Some(&loaded.origins)))?;
+            }
+            ConfigVerb::Check(checked) => match checked.check() {
+                Ok(valid) => print(&valid)?,
+                // Without our name in front, as compilers write them and editors read them.
+                Err(problems) => {
+                    eprintln!("{problems}");
+                    return Ok(ExitCode::FAILURE);
+                }
+            },
+            ConfigVerb::Schema { rules: false } => print(&config::schema::configuration())?,
+            ConfigVerb::Schema { rules: true } => print(&config::schema::rules())?,
             ConfigVerb::Document => print(&config::document::configuration())?,
         },
         Verb::Metrics => print(&document::metrics())?,
@@ -194,6 +247,9 @@ mod tests {
     #[test]
     fn the_command_line_is_validated_too() {
         let error = overrides(&["--log-level", "a=b=c"]).resolve().unwrap_err();
-        assert!(error.to_string().starts_with("log.level: "), "{error}");
+        assert!(
+            error.to_string().starts_with("--log-level: log.level: "),
+            "{error}"
+        );
     }
 }

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::correlate::{Body, Connection, Exchange};
@@ -40,7 +41,7 @@ use connections::{Connections, Context};
 use names::Names;
 
 /// Bounds of what is remembered, and what is believed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Label values in all.
@@ -128,6 +129,17 @@ impl Interpreter {
             plan,
             symbols,
         }
+    }
+
+    /// Other rules are in force from the next exchange on. What was counted stays counted; what the
+    /// rules before proved of shops is forgotten where these read SQL in another way.
+    pub fn replace(&mut self, plan: Arc<Plan>) {
+        if !plan.reads_like(&self.plan) {
+            self.shops.forget();
+        }
+        self.http.replace(&plan, &mut self.symbols);
+        self.namer.replace(Arc::clone(&plan));
+        self.plan = plan;
     }
 
     /// The label values that the facts so far name.

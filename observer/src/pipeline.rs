@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub mod worker;
 
 pub use conversation::Protocols;
 pub use statistics::Statistics;
-pub use worker::{Batch, Worker};
+pub use worker::{Batch, Gone, Worker};
 
 /// How long a worker goes on draining its source once it is told to stop. With what the
 /// interpreter then has in its queue, a stop takes less than 2 s.
@@ -162,6 +162,8 @@ pub struct Books {
 pub struct Pipeline<I> {
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
+    /// To tell each of them.
+    gone: Vec<Sender<Gone>>,
     interpreter: JoinHandle<I>,
     books: Vec<Books>,
 }
@@ -182,8 +184,10 @@ impl<I: Interpreter> Pipeline<I> {
         let mut workers = Vec::with_capacity(lanes.len());
         let mut queues = Vec::with_capacity(lanes.len());
         let mut books = Vec::with_capacity(lanes.len());
+        let mut gone = Vec::with_capacity(lanes.len());
         for (index, lane) in lanes.into_iter().enumerate() {
             let (sender, receiver) = sync_channel(settings.queue);
+            let (forget, forgotten) = channel();
             let own = Books::default();
             let worker = Worker::new(
                 settings,
@@ -194,8 +198,11 @@ impl<I: Interpreter> Pipeline<I> {
             );
             let (source, stop) = (lane.source, Arc::clone(&stop));
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            workers.push(thread.spawn(move || worker::run(worker, source, &sender, &stop))?);
+            workers.push(
+                thread.spawn(move || worker::run(worker, source, &sender, &forgotten, &stop))?,
+            );
             queues.push(receiver);
+            gone.push(forget);
             books.push(own);
         }
         let thread = std::thread::Builder::new().name("interpret".to_owned());
@@ -203,6 +210,7 @@ impl<I: Interpreter> Pipeline<I> {
         Ok(Self {
             stop,
             workers,
+            gone,
             interpreter,
             books,
         })
@@ -212,6 +220,14 @@ impl<I: Interpreter> Pipeline<I> {
     #[must_use]
     pub fn books(&self) -> &[Books] {
         &self.books
+    }
+
+    /// Forgets the connections of cgroups that are not observed any more, soon.
+    pub fn forget(&self, gone: &Gone) {
+        for worker in &self.gone {
+            // One that has ended has no connections.
+            let _ended = worker.send(gone.clone());
+        }
     }
 
     /// Whether a thread has ended: its input did, or it panicked.

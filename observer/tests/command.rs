@@ -29,12 +29,17 @@ mod tests {
         std::fs::write(&file, "lisen: 127.0.0.1:0\n").unwrap();
         let file = file.to_str().unwrap();
         let unknown =
-            format!("observer: {file}:1:1: unknown key \"lisen\", did you mean \"listen\"?\n");
+            format!("observer: {file}:1:1: unknown key \"lisen\"; did you mean \"listen\"?\n");
+        // As compilers write it.
+        let plain = unknown.trim_start_matches("observer: ");
         let absent = "observer: cannot read the configuration /nowhere.yaml: ";
         let busy = format!("observer: cannot listen on {taken}: another process already does; ");
-        let cases: [Case<'_>; 6] = [
+        let cases: [Case<'_>; 9] = [
             (&["run", "--config", file], &[], &unknown),
-            (&["config", "check"], &[("OBSERVER_CONFIG", file)], &unknown),
+            (&["config", "check"], &[("OBSERVER_CONFIG", file)], plain),
+            (&["config", "check", file], &[], plain),
+            (&["config", "check", "--config", file], &[], plain),
+            (&["config", "print", "--config", file], &[], &unknown),
             (&["run", "--config", "/nowhere.yaml"], &[], absent),
             (&["run", "--listen", &taken], &[], &busy),
             (&["run"], &[("OBSERVER_LISTEN", &taken)], &busy),
@@ -56,15 +61,71 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_a_valid_file() {
-        let shown = observer(&["config", "show", "--listen", "127.0.0.1:1234"], &[]);
-        assert!(shown.status.success());
-        let file = std::env::temp_dir().join(format!("observer-shown-{}.yaml", std::process::id()));
-        std::fs::write(&file, &shown.stdout).unwrap();
-        let again = observer(&["config", "show", "--config", file.to_str().unwrap()], &[]);
-        std::fs::remove_file(file).unwrap();
-        assert_eq!(text(&again.stdout), text(&shown.stdout));
-        assert!(text(&again.stdout).contains("listen: 127.0.0.1:1234\n"));
+    fn what_is_printed_is_a_valid_file_that_says_where_values_come_from() {
+        let arguments = ["config", "print", "--listen", "127.0.0.1:1234"];
+        let printed = observer(&arguments, &[("OBSERVER_LIMITS_LINES", "7000")]);
+        assert!(printed.status.success());
+        let printed = text(&printed.stdout);
+        for line in [
+            "listen: 127.0.0.1:1234 # --listen\n",
+            "  lines: 7000 # OBSERVER_LIMITS_LINES\n",
+            "  level: info # default\n",
+        ] {
+            assert!(printed.contains(line), "{printed}");
+        }
+        let path = std::env::temp_dir().join(format!("observer-print-{}.yaml", std::process::id()));
+        std::fs::write(&path, &printed).unwrap();
+        let file = path.to_str().unwrap();
+        let again = observer(&["config", "print", "--config", file], &[]);
+        let checked = observer(&["config", "check", file], &[]);
+        std::fs::remove_file(&path).unwrap();
+        let again = text(&again.stdout);
+        assert!(
+            again.contains(&format!("listen: 127.0.0.1:1234 # {file}:2\n")),
+            "{again}"
+        );
+        let values = |text: &str| {
+            let lines = text
+                .lines()
+                .map(|line| line.split(" # ").next().unwrap().to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(values(&again), values(&printed));
+        assert_eq!(text(&checked.stdout), format!("{file} is valid\n"));
+        assert!(checked.status.success());
+    }
+
+    #[test]
+    fn rules_are_checked_with_the_configuration_that_names_them_and_alone() {
+        let directory = std::env::temp_dir().join(format!("observer-check-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let config = directory.join("observer.yaml");
+        let rules = directory.join("rules.yaml");
+        std::fs::write(&config, "rules: rules.yaml\n").unwrap();
+        let valid = "http: {services: {shop: {routes: [/orders]}}}\nsql: {}\n";
+        let cases = [
+            (valid, ""),
+            (
+                "http: {services: {shop: {routes: [/orders], graphql: [/ordres]}}}\nsql: {}\n",
+                ":1:55: http.services.shop.graphql[0]: the service has no route `/ordres`; did you mean `/orders`?\n",
+            ),
+        ];
+        for (content, problem) in cases {
+            std::fs::write(&rules, content).unwrap();
+            let alone = rules.to_str().unwrap();
+            let named = config.to_str().unwrap();
+            for (arguments, file) in [(["--rules", alone], alone), (["--config", named], named)] {
+                let output = observer(&[&["config", "check"], &arguments[..]].concat(), &[]);
+                let (said, complained) = (text(&output.stdout), text(&output.stderr));
+                assert_eq!(output.status.success(), problem.is_empty(), "{complained}");
+                if problem.is_empty() {
+                    assert_eq!(said, format!("{file} is valid\n"));
+                } else {
+                    assert_eq!(complained, format!("{alone}{problem}"));
+                }
+            }
+        }
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
@@ -79,5 +140,22 @@ mod tests {
     fn metrics_prints_the_page() {
         let output = observer(&["metrics"], &[]);
         assert_eq!(text(&output.stdout), observer::export::document::metrics());
+    }
+
+    #[test]
+    fn schemas_are_printed_as_they_are_shipped() {
+        for (arguments, file) in [
+            (&["config", "schema"][..], "configuration.json"),
+            (&["config", "schema", "--rules"], "rules.json"),
+        ] {
+            let path = format!("{}/../docs/schema/{file}", env!("CARGO_MANIFEST_DIR"));
+            let shipped = std::fs::read_to_string(path).unwrap_or_default();
+            let printed = text(&observer(arguments, &[]).stdout);
+            assert!(
+                printed == shipped,
+                "docs/schema/{file} is stale: cargo run -p observer -- {} > docs/schema/{file}",
+                arguments.join(" ")
+            );
+        }
     }
 }

@@ -4,9 +4,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use idle::{ADDRESS, Nothing, STOPPED, ask_then, config, parts};
+use idle::{ADDRESS, Nothing, RELOADED, STOPPED, ask_then, config, parts};
 use nix::sys::signal::{Signal, raise};
 use observer::cli::run::run;
+use observer::config::Layers;
 
 #[test]
 fn a_run_ends_as_it_is_told_and_within_two_seconds() {
@@ -14,6 +15,7 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     let started = Instant::now();
     run(
         config(),
+        Layers::default(),
         parts(|setup| {
             *ADDRESS.lock().unwrap() = Some(setup.listener.local_addr().unwrap());
             ask_then(Signal::SIGTERM);
@@ -26,10 +28,13 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     assert_eq!(STOPPED.load(Ordering::SeqCst), 1);
     assert!(started.elapsed() < Duration::from_secs(2));
 
+    assert_eq!(RELOADED.load(Ordering::SeqCst), 1);
+
     // One that does not end is left behind.
     let started = Instant::now();
     run(
         config(),
+        Layers::default(),
         parts(|setup| {
             *ADDRESS.lock().unwrap() = Some(setup.listener.local_addr().unwrap());
             ask_then(Signal::SIGINT);
@@ -45,6 +50,7 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     // A stage that dies ends the run, which drains, and fails with its sentence.
     let error = run(
         config(),
+        Layers::default(),
         parts(|setup| {
             setup.failure.tell("the ring cannot be read".into());
             setup.failure.tell("a second one is not heard".into());
@@ -61,6 +67,7 @@ fn a_run_ends_as_it_is_told_and_within_two_seconds() {
     let started = Instant::now();
     run(
         config(),
+        Layers::default(),
         parts(|_| {
             raise(Signal::SIGTERM).unwrap();
             std::thread::sleep(Duration::from_mins(1));
@@ -91,6 +98,7 @@ mod idle {
     use observer_ebpf::Counter;
 
     pub(super) static STOPPED: AtomicUsize = AtomicUsize::new(0);
+    pub(super) static RELOADED: AtomicUsize = AtomicUsize::new(0);
     pub(super) static ADDRESS: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
     pub(super) struct Nothing {
@@ -122,6 +130,10 @@ mod idle {
             })
         }
 
+        fn reload(&self) {
+            RELOADED.fetch_add(1, Ordering::SeqCst);
+        }
+
         fn stop(self: Box<Self>) {
             std::thread::sleep(self.stop_takes);
             STOPPED.fetch_add(1, Ordering::SeqCst);
@@ -150,6 +162,12 @@ mod idle {
                 std::thread::sleep(Duration::from_millis(5));
             }
             assert!(ask(address, "/metrics").contains("observer_bytes_pending 0\n"));
+            // Does not end it, and is handed on.
+            let before = RELOADED.load(Ordering::SeqCst);
+            raise(Signal::SIGHUP).unwrap();
+            while RELOADED.load(Ordering::SeqCst) == before {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             raise(signal).unwrap();
         });
     }

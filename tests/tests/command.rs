@@ -53,6 +53,10 @@ fn bad_input_is_one_clear_sentence() -> Result<()> {
         &["run", "--config", &unknown],
         &[&unknown, "lisen", "listen"],
     )?;
+    refuses(
+        &["config", "check", &unknown],
+        &["unknown.yaml:2:1: ", "lisen", "did you mean \"listen\"?"],
+    )?;
     let absent = files.path().join("absent.yaml");
     let absent = absent.to_string_lossy();
     refuses(&["run", "--config", &absent], &[&absent])?;

@@ -51,7 +51,7 @@ struct Page {
     arguments: &'static [&'static str],
 }
 
-const GENERATED: [Page; 2] = [
+const GENERATED: [Page; 4] = [
     Page {
         path: "docs/metrics.md",
         arguments: &["metrics"],
@@ -59,6 +59,14 @@ const GENERATED: [Page; 2] = [
     Page {
         path: "docs/configuration.md",
         arguments: &["config", "document"],
+    },
+    Page {
+        path: "docs/schema/configuration.json",
+        arguments: &["config", "schema"],
+    },
+    Page {
+        path: "docs/schema/rules.json",
+        arguments: &["config", "schema", "--rules"],
     },
 ];
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::correlate::Exchange;
 use crate::export::Recorder;
 use crate::interpret::Interpreter;
+use crate::interpret::plan::Followed;
 use crate::pipeline;
 use crate::time::Timestamp;
 use crate::workloads::roster::Roster;
@@ -17,6 +18,8 @@ const TICK: u64 = 1_000_000_000;
 /// Interprets and records.
 pub(super) struct Facts {
     interpreter: Interpreter,
+    /// The rules in force, to be handed to the interpreter when they change.
+    rules: Followed,
     recorder: Recorder,
     /// Facts of one exchange; the interpreter's symbols are needed to record them.
     waiting: Vec<crate::export::Fact>,
@@ -31,12 +34,14 @@ impl Facts {
     /// are gone.
     pub(super) fn new(
         interpreter: Interpreter,
+        rules: Followed,
         recorder: Recorder,
         done: Arc<AtomicU64>,
         roster: Roster,
     ) -> Self {
         Self {
             interpreter,
+            rules,
             recorder,
             waiting: Vec::new(),
             ticked: Timestamp::default(),
@@ -68,6 +73,9 @@ impl Facts {
 
 impl pipeline::Interpreter for Facts {
     fn exchange(&mut self, exchange: Exchange) {
+        if let Some(plan) = self.rules.changed() {
+            self.interpreter.replace(plan);
+        }
         let waiting = &mut self.waiting;
         self.interpreter
             .exchange(&exchange, &mut |fact| waiting.push(fact));

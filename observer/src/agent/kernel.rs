@@ -1,12 +1,12 @@
 //! The kernel's end of the pipeline: rings as sources, verdicts as a sink, counters for scrapes.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use observer_ebpf::{Counter, Verdict};
 
+use super::reload;
 use crate::capture::record::Record;
 use crate::capture::{Capture, Counters, RingReader, Verdicts, host};
 use crate::export::Observed;
@@ -65,8 +65,8 @@ pub(super) struct Seen {
     probes: Vec<Probe>,
     maps: Vec<(String, u64)>,
     ring_bytes: u64,
-    selection: Vec<PathBuf>,
     machine: Vec<Finding>,
+    reloads: Arc<reload::Books>,
 }
 
 impl Seen {
@@ -75,7 +75,7 @@ impl Seen {
         books: Vec<Books>,
         failed: Arc<AtomicU64>,
         interpreted: Arc<AtomicU64>,
-        selection: Vec<PathBuf>,
+        reloads: Arc<reload::Books>,
     ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
             name: status.probe.program,
@@ -95,8 +95,8 @@ impl Seen {
                 .map(|map| (map.map.to_owned(), map.bytes))
                 .collect(),
             ring_bytes: capture.ring_bytes(),
-            selection,
             machine: host::requirements().into_iter().map(finding).collect(),
+            reloads,
         }
     }
 
@@ -189,8 +189,9 @@ impl Observed for Seen {
             maps: self.maps.clone(),
             lag_seconds: lag / 1e9,
             connections: self.sum(|s| s.connections.get()),
-            selection: self.selection.clone(),
+            selection: self.reloads.selection(),
             machine: self.machine.clone(),
+            reloads: self.reloads.get(),
         }
     }
 }

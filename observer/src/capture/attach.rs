@@ -163,32 +163,7 @@ impl Capture {
         if self.is_selected(&path) {
             return Ok(());
         }
-        let mut links = Vec::new();
-        for (index, probe) in PROBES.iter().enumerate() {
-            let Some(state) = self.states.get_mut(index) else {
-                continue;
-            };
-            // What could not be loaded has said so.
-            if !probe.hook.is_per_cgroup() || state.failure.is_some() && state.attached == 0 {
-                continue;
-            }
-            match link(&mut self.ebpf, probe, &directory) {
-                Ok(link) => {
-                    state.attached += 1;
-                    links.push((index, link));
-                }
-                Err(reason) if probe.required => {
-                    let error = CaptureError::Attach {
-                        program: probe.program,
-                        path,
-                        reason,
-                    };
-                    self.forget(links);
-                    return Err(error);
-                }
-                Err(reason) => state.failure = Some(reason),
-            }
-        }
+        let links = self.links(&path, &directory)?;
         let below: Vec<PathBuf> = self
             .selected
             .keys()
@@ -198,11 +173,106 @@ impl Capture {
         for other in below {
             self.detach(&other);
         }
-        if let Err(error) = self.cgroups.insert(id, 1, 0) {
+        self.enter(path, Selected { id, links });
+        Ok(())
+    }
+
+    /// Attaches every program to a cgroup; all of those that are required, or none.
+    fn links(&mut self, path: &Path, directory: &File) -> Result<Vec<(usize, Link)>, CaptureError> {
+        let mut links = Vec::new();
+        for (index, probe) in PROBES.iter().enumerate() {
+            let Some(state) = self.states.get_mut(index) else {
+                continue;
+            };
+            // What could not be loaded has said so.
+            if !probe.hook.is_per_cgroup() || state.failure.is_some() && state.attached == 0 {
+                continue;
+            }
+            match link(&mut self.ebpf, probe, directory) {
+                Ok(link) => {
+                    state.attached += 1;
+                    links.push((index, link));
+                }
+                Err(reason) if probe.required => {
+                    let error = CaptureError::Attach {
+                        program: probe.program,
+                        path: path.to_owned(),
+                        reason,
+                    };
+                    self.forget(links);
+                    return Err(error);
+                }
+                Err(reason) => state.failure = Some(reason),
+            }
+        }
+        Ok(links)
+    }
+
+    /// Selects these and no others; those that are not there are left out. What is new is attached
+    /// before anything is let go: what stays selected, if by another directory, is seen without a
+    /// gap. The directories that are selected no more are returned.
+    ///
+    /// # Errors
+    /// Where a required program cannot be attached to one of them; then nothing has changed.
+    pub fn select(&mut self, selection: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
+        let wanted: Vec<PathBuf> = selection
+            .iter()
+            .filter_map(|path| fs::canonicalize(cgroup::resolve(&self.mount, path)).ok())
+            .collect();
+        let tops: Vec<&PathBuf> = wanted
+            .iter()
+            .filter(|path| {
+                let above = |other: &&PathBuf| *other != *path && path.starts_with(other);
+                !wanted.iter().any(|other| above(&other))
+            })
+            .collect();
+        let mut added: Vec<(PathBuf, Selected)> = Vec::new();
+        for path in &tops {
+            let known = self.selected.contains_key(*path);
+            if known || added.iter().any(|(other, _)| other == *path) {
+                continue;
+            }
+            let made = cgroup::id(path)
+                .and_then(|id| Ok((id, File::open(path)?)))
+                .map_err(|source| CaptureError::Cgroup {
+                    path: (*path).clone(),
+                    mount: self.mount.clone(),
+                    source,
+                })
+                .and_then(|(id, directory)| {
+                    let links = self.links(path, &directory)?;
+                    Ok(Selected { id, links })
+                });
+            match made {
+                Ok(selected) => added.push(((*path).clone(), selected)),
+                Err(error) => {
+                    for (_, selected) in added {
+                        self.forget(selected.links);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let gone: Vec<PathBuf> = self
+            .selected
+            .keys()
+            .filter(|path| !tops.contains(path))
+            .cloned()
+            .collect();
+        for path in &gone {
+            self.detach(path);
+        }
+        for (path, selected) in added {
+            self.enter(path, selected);
+        }
+        Ok(gone)
+    }
+
+    fn enter(&mut self, path: PathBuf, selected: Selected) {
+        if let Err(error) = self.cgroups.insert(selected.id, 1, 0) {
             tracing::warn!(%error, "a selected cgroup has no process records");
         }
-        self.selected.insert(path, Selected { id, links });
-        Ok(())
+        self.selected.insert(path, selected);
     }
 
     /// Ends a selection; true where there was one. Connections that go on are not seen any more.

@@ -1,13 +1,16 @@
 //! The bounds of what is captured, and of the memory it takes.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use humantime_serde::re::humantime::format_duration;
 use observer_ebpf::{Protocol, RINGS_MAX, TAIL_MAX, VERDICT_SLOTS};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Capture settings; every bound of the kernel side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Bytes of each ring, a power of two from 4096. Default 8 MiB: at 150 MB/s of records 50 ms
@@ -21,9 +24,11 @@ pub struct Settings {
     pub wake_bytes: u32,
     /// Shortest pause between two looks at an empty ring. Default 1 ms.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", regex(pattern = r"^ *([0-9]+ *[a-zA-Zµ]+ *)+$"))]
     pub poll_min: Duration,
     /// Longest pause between two looks at an empty ring. Default 10 ms.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", regex(pattern = r"^ *([0-9]+ *[a-zA-Zµ]+ *)+$"))]
     pub poll_max: Duration,
     /// Sockets that may have state at a time; the payload of others is skipped. Default 32,768
     /// (14 MiB when all are open).
@@ -47,7 +52,7 @@ pub struct Settings {
 }
 
 /// Payload bytes copied per turn of direction; past them only heads and tails of segments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budgets {
     /// Before the protocol is known. Default 64 KiB.
@@ -90,13 +95,108 @@ impl Default for Settings {
     }
 }
 
-/// A setting outside its range: one sentence with its name, its value and the range.
+/// What a number may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Its key in the configuration.
+    pub key: Cow<'static, str>,
+    /// Its value.
+    pub value: u64,
+    /// The least that it may be.
+    pub least: u64,
+    /// The most that it may be.
+    pub most: u64,
+    /// Whether it has to be a power of two besides.
+    pub power_of_two: bool,
+}
+
+impl Bound {
+    /// From `least` to `most`.
+    pub fn new(key: impl Into<Cow<'static, str>>, value: u64, least: u64, most: u64) -> Self {
+        Self {
+            key: key.into(),
+            value,
+            least,
+            most,
+            power_of_two: false,
+        }
+    }
+
+    fn power_of_two(self) -> Self {
+        Self {
+            power_of_two: true,
+            ..self
+        }
+    }
+
+    /// Whether the value keeps to it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] where it does not.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let (least, most) = (self.least, self.most);
+        let mut near = self.value.clamp(least, most.max(least));
+        let mut kind = "";
+        if self.power_of_two {
+            kind = "a power of two ";
+            near = near.checked_next_power_of_two().unwrap_or(most).min(most);
+        }
+        if near == self.value {
+            return Ok(());
+        }
+        let range = format!("{kind}from {least} to {most}");
+        Err(OutOfRange::new(&self.key, &self.value, &range, &near))
+    }
+}
+
+/// A setting outside its range: one sentence with its name, its value, the range and what is near.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("capture.{name} is {value}; it must be {range}")]
+#[error("{key} is {value}; it must be {range}; did you mean {near}?")]
 pub struct OutOfRange {
-    name: &'static str,
+    key: String,
     value: String,
     range: String,
+    near: String,
+}
+
+impl OutOfRange {
+    fn new(key: &str, value: &impl ToString, range: &str, near: &impl ToString) -> Self {
+        Self {
+            key: key.to_owned(),
+            value: value.to_string(),
+            range: range.to_owned(),
+            near: near.to_string(),
+        }
+    }
+
+    /// Whether a duration is within bounds.
+    ///
+    /// # Errors
+    /// The same as [`Bound::check`].
+    pub fn check_duration(
+        key: &str,
+        value: Duration,
+        least: Duration,
+        most: Duration,
+    ) -> Result<(), Self> {
+        let near = value.clamp(least, most.max(least));
+        if near == value {
+            return Ok(());
+        }
+        let range = format!(
+            "from {} to {}",
+            format_duration(least),
+            format_duration(most)
+        );
+        let (value, near) = (format_duration(value), format_duration(near));
+        Err(Self::new(key, &value, &range, &near))
+    }
+
+    /// The key of the setting.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 /// What one map takes when it is full.
@@ -125,98 +225,51 @@ impl Settings {
     /// # Errors
     /// [`OutOfRange`] for the first setting that is outside its range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every setting that is outside its range.
+    #[must_use]
+    pub fn faults(&self) -> Vec<OutOfRange> {
+        let numbers = self.bounds().into_iter().map(|bound| bound.check());
+        let least = Duration::from_nanos(1);
+        let pause = OutOfRange::check_duration(
+            "capture.poll_min",
+            self.poll_min,
+            least,
+            self.poll_max.max(least),
+        );
+        numbers.chain([pause]).filter_map(Result::err).collect()
+    }
+
+    /// What each number may be, beside the others as they are.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<Bound> {
         let budgets = &self.budgets;
-        let checks = [
-            (
-                "ring_bytes",
-                u64::from(self.ring_bytes),
-                self.ring_bytes.is_power_of_two() && (4096..=1 << 30).contains(&self.ring_bytes),
-                "a power of two from 4096 to 1 GiB",
+        let of = |key: &'static str, value: u32, least: u64, most: u64| {
+            Bound::new(key, value.into(), least, most)
+        };
+        let any = u64::from(u32::MAX);
+        vec![
+            of("capture.ring_bytes", self.ring_bytes, 4096, 1 << 30).power_of_two(),
+            of("capture.rings", self.rings, 1, RINGS_MAX.into()).power_of_two(),
+            of(
+                "capture.wake_bytes",
+                self.wake_bytes,
+                1,
+                u64::from(self.ring_bytes).saturating_sub(1).max(1),
             ),
-            (
-                "rings",
-                u64::from(self.rings),
-                self.rings.is_power_of_two() && self.rings <= RINGS_MAX,
-                "1, 2, 4 or 8",
-            ),
-            (
-                "wake_bytes",
-                u64::from(self.wake_bytes),
-                self.wake_bytes > 0 && self.wake_bytes < self.ring_bytes,
-                "from 1 to less than ring_bytes",
-            ),
-            (
-                "sockets",
-                u64::from(self.sockets),
-                self.sockets > 0,
-                "at least 1",
-            ),
-            (
-                "verdicts",
-                u64::from(self.verdicts),
-                self.verdicts > 0,
-                "at least 1",
-            ),
-            (
-                "cgroups",
-                u64::from(self.cgroups),
-                self.cgroups > 0,
-                "at least 1",
-            ),
-            (
-                "attempts",
-                u64::from(self.attempts),
-                self.attempts > 0,
-                "at least 1",
-            ),
-            (
-                "tail_bytes",
-                u64::from(self.tail_bytes),
-                self.tail_bytes <= TAIL_MAX,
-                "at most 128",
-            ),
-            (
-                "window_bytes",
-                u64::from(self.window_bytes),
-                (1 << 16..=1 << 30).contains(&self.window_bytes),
-                "from 64 KiB to 1 GiB",
-            ),
-            (
-                "poll_min",
-                u64::try_from(self.poll_min.as_micros()).unwrap_or(u64::MAX),
-                !self.poll_min.is_zero() && self.poll_min <= self.poll_max,
-                "above zero and at most poll_max",
-            ),
-            (
-                "budgets",
-                u64::from(
-                    budgets
-                        .undecided
-                        .min(budgets.http1)
-                        .min(budgets.postgres)
-                        .min(budgets.redis),
-                ),
-                [
-                    budgets.undecided,
-                    budgets.http1,
-                    budgets.postgres,
-                    budgets.redis,
-                ]
-                .iter()
-                .all(|budget| *budget >= 64),
-                "at least 64 each",
-            ),
-        ];
-        for (name, value, valid, range) in checks {
-            if !valid {
-                return Err(OutOfRange {
-                    name,
-                    value: value.to_string(),
-                    range: range.to_owned(),
-                });
-            }
-        }
-        Ok(())
+            of("capture.sockets", self.sockets, 1, any),
+            of("capture.verdicts", self.verdicts, 1, any),
+            of("capture.cgroups", self.cgroups, 1, any),
+            of("capture.attempts", self.attempts.into(), 1, 255),
+            of("capture.tail_bytes", self.tail_bytes, 0, TAIL_MAX.into()),
+            of("capture.window_bytes", self.window_bytes, 1 << 16, 1 << 30),
+            of("capture.budgets.undecided", budgets.undecided, 64, any),
+            of("capture.budgets.http1", budgets.http1, 64, any),
+            of("capture.budgets.postgres", budgets.postgres, 64, any),
+            of("capture.budgets.redis", budgets.redis, 64, any),
+        ]
     }
 
     /// What every map takes when it is full. Socket state is allocated as sockets come; the rest
@@ -296,26 +349,30 @@ mod tests {
     #[test]
     fn a_value_outside_its_range_is_named_with_the_range() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 5] = [
+        let cases: [(Change, &str); 6] = [
             (
                 |s| s.ring_bytes = 5000,
                 "capture.ring_bytes is 5000; it must be a power of two",
             ),
             (
                 |s| s.rings = 3,
-                "capture.rings is 3; it must be 1, 2, 4 or 8",
+                "capture.rings is 3; it must be a power of two from 1 to 8; did you mean 4?",
             ),
             (
                 |s| s.wake_bytes = 8 << 20,
-                "capture.wake_bytes is 8388608; it must be from 1",
+                "capture.wake_bytes is 8388608; it must be from 1 to 8388607; did you mean 8388607?",
+            ),
+            (
+                |s| s.poll_min = Duration::from_secs(2),
+                "capture.poll_min is 2s; it must be from 1ns to 10ms; did you mean 10ms?",
             ),
             (
                 |s| s.tail_bytes = 129,
-                "capture.tail_bytes is 129; it must be at most 128",
+                "capture.tail_bytes is 129; it must be from 0 to 128; did you mean 128?",
             ),
             (
                 |s| s.budgets.redis = 0,
-                "capture.budgets is 0; it must be at least 64 each",
+                "capture.budgets.redis is 0; it must be from 64 to ",
             ),
         ];
         for (change, sentence) in cases {
@@ -324,13 +381,5 @@ mod tests {
             let error = settings.validate().unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}");
         }
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_and_a_missing_one_has_its_default() {
-        let known: Settings = serde_json::from_str(r#"{"rings": 2, "poll_max": "5ms"}"#).unwrap();
-        assert_eq!((known.rings, known.poll_max), (2, Duration::from_millis(5)));
-        assert_eq!(known.sockets, Settings::default().sockets);
-        assert!(serde_json::from_str::<Settings>(r#"{"ring": 2}"#).is_err());
     }
 }

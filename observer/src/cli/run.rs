@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Parts, check};
-use crate::config::{Config, Selection};
+use crate::config::{Config, Layers, Selection};
 use crate::export::http::Patience;
 use crate::export::{Agent, Observed, Overview, Recorder, http};
 
@@ -27,6 +27,8 @@ const LINGER: Duration = Duration::from_millis(100);
 pub struct Setup {
     /// The configuration, valid.
     pub config: Config,
+    /// What it was put together from, to do so again.
+    pub layers: Layers,
     /// What to observe.
     pub selection: Selection,
     /// Where `/metrics` is served; its traffic is the agent's own.
@@ -53,6 +55,8 @@ impl Failure {
 pub trait Running: Send {
     /// What scrapes see of it.
     fn observed(&self) -> Arc<dyn Observed>;
+    /// Asks for the configuration to be read again; returns at once.
+    fn reload(&self);
     /// Detaches the programs, drains what they left in the rings, and returns when every thread has
     /// ended.
     fn stop(self: Box<Self>);
@@ -62,8 +66,8 @@ pub trait Running: Send {
 ///
 /// # Errors
 /// One sentence that says why nothing was started, or what died.
-pub fn run(config: Config, parts: Parts) -> anyhow::Result<()> {
-    start(config, parts, None)
+pub fn run(config: Config, layers: Layers, parts: Parts) -> anyhow::Result<()> {
+    start(config, layers, parts, None)
 }
 
 /// What an agent inside another command is told by, and what it tells.
@@ -79,12 +83,12 @@ pub struct Host {
 ///
 /// # Errors
 /// One sentence that says why nothing was started, or what died.
-pub fn inside(mut config: Config, parts: Parts, host: Host) -> anyhow::Result<()> {
+pub fn inside(mut config: Config, layers: Layers, parts: Parts, host: Host) -> anyhow::Result<()> {
     config.listen = (Ipv4Addr::LOCALHOST, 0).into();
-    start(config, parts, Some(host))
+    start(config, layers, parts, Some(host))
 }
 
-fn start(config: Config, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
+fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
     let selection = Selection::resolve(&config.cgroups)?;
     for requirement in (parts.requirements)(&config) {
@@ -100,24 +104,31 @@ fn start(config: Config, parts: Parts, host: Option<Host>) -> anyhow::Result<()>
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(observe(config, selection, listener, parts, host));
+    let result = runtime.block_on(observe(config, layers, selection, listener, parts, host));
     runtime.shutdown_timeout(LINGER);
     result
 }
 
 async fn observe(
     config: Config,
+    layers: Layers,
     selection: Selection,
     listener: TcpListener,
     parts: Parts,
     host: Option<Host>,
 ) -> anyhow::Result<()> {
     let (started, told) = host.map(|host| (host.started, host.end)).unzip();
+    // From here on it no longer ends the process; one that comes early is answered once it runs.
+    // Inside another command it is that command's terminal that went.
+    let mut hangups = match told {
+        Some(_) => None,
+        None => Some(listen(SignalKind::hangup())?),
+    };
     let mut end = match told {
         Some(told) => End::Told(told),
         None => End::Signals(Signals::new()?),
     };
-    let listen = listener.local_addr().context("cannot tell the address")?;
+    let address = listener.local_addr().context("cannot tell the address")?;
     let own = listener.try_clone().context("cannot share the listener")?;
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
@@ -127,6 +138,7 @@ async fn observe(
     let (failure, mut failures) = mpsc::channel(1);
     let setup = Setup {
         config,
+        layers,
         selection,
         listener: own,
         recorder,
@@ -143,14 +155,17 @@ async fn observe(
         // Whoever does not listen any more drops what ends this too.
         let _unheard = started.send(overview);
     }
-    tracing::info!(%listen, "observing");
-    let result = tokio::select! {
-        () = end.comes() => Ok(()),
-        Some(sentence) = failures.recv() => Err(anyhow!(sentence)),
-        ended = &mut server => Err(match ended {
-            Ok(Err(error)) => anyhow!(error).context("the HTTP server ended"),
-            Ok(Ok(())) | Err(_) => anyhow!("the HTTP server ended"),
-        }),
+    tracing::info!(listen = %address, "observing");
+    let result = loop {
+        tokio::select! {
+            () = end.comes() => break Ok(()),
+            () = hung_up(&mut hangups) => running.reload(),
+            Some(sentence) = failures.recv() => break Err(anyhow!(sentence)),
+            ended = &mut server => break Err(match ended {
+                Ok(Err(error)) => anyhow!(error).context("the HTTP server ended"),
+                Ok(Ok(())) | Err(_) => anyhow!("the HTTP server ended"),
+            }),
+        }
     };
     tracing::info!("draining");
     let stopping = tokio::task::spawn_blocking(move || running.stop());
@@ -185,7 +200,6 @@ struct Signals {
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -198,6 +212,17 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+async fn hung_up(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => drop(hangups.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }
 
 #[cfg(test)]
@@ -228,7 +253,7 @@ mod tests {
                 remedy: "run it with sudo".into(),
             }]
         });
-        let error = run(config(), parts).unwrap_err();
+        let error = run(config(), Layers::default(), parts).unwrap_err();
         assert_eq!(
             format!("{error:#}"),
             "root: this is user 1000; run it with sudo"
@@ -237,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_failed_start_ends_the_run_with_its_reason() {
-        let error = run(config(), parts(|_| Vec::new())).unwrap_err();
+        let error = run(config(), Layers::default(), parts(|_| Vec::new())).unwrap_err();
         assert_eq!(format!("{error:#}"), "the verifier refused the program");
     }
 
@@ -248,7 +273,7 @@ mod tests {
             listen: taken.local_addr().unwrap(),
             ..config()
         };
-        let error = run(config, parts(|_| panic!("asked"))).unwrap_err();
+        let error = run(config, Layers::default(), parts(|_| panic!("asked"))).unwrap_err();
         assert!(format!("{error:#}").contains("another process already does"));
     }
 
@@ -258,7 +283,10 @@ mod tests {
             cgroups: vec!["no-such-cgroup".into()],
             ..config()
         };
-        let error = format!("{:#}", run(config, parts(|_| Vec::new())).unwrap_err());
+        let error = format!(
+            "{:#}",
+            run(config, Layers::default(), parts(|_| Vec::new())).unwrap_err()
+        );
         assert!(
             error.starts_with("there is no cgroup /") || error.starts_with("cgroup v2"),
             "{error}"

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, SETTINGS, settings};
+use super::{Config, SETTINGS, print};
 
 /// The whole page.
 #[must_use]
@@ -26,7 +26,7 @@ pub fn configuration() -> String {
         debug_assert!(written.is_ok(), "writing to memory cannot fail");
     }
     page.push_str(FILE);
-    page.push_str(&settings::show(&config));
+    page.push_str(&print::print(&config, None));
     page.push_str("```\n");
     page
 }
@@ -40,12 +40,27 @@ What is set later wins: defaults, the file (`--config FILE` or `OBSERVER_CONFIG`
 variables, the options `--listen`, `--cgroup` and `--log-level`.
 
 ```sh
-observer config show                      # every key with its value in force: a valid file to start from
-observer config check --config FILE       # 0 where it is valid, else what is wrong, with line and column
+observer config print             # every key with its value in force and where it comes from
+observer config check FILE        # the file and the rules it names: 0 where both are valid
+observer config check --rules FILE
+observer config schema            # JSON schema of the file; --rules: of the rules
 ```
 
-An unknown key, a variable that is nearly a key, a value of another kind or outside its bounds are
-errors that name the place and the nearest thing that would be right; nothing is ignored.
+What is printed is a valid file to start from. `check` tells everything that is wrong at once, a line
+each, as `FILE:LINE:COLUMN: what; did you mean …?`: an unknown key, a variable that is nearly a key, a
+value of another kind or outside its bounds, a rule that names nothing. Nothing is ignored. `run`
+refuses to start with the same lines. Only what is no YAML at all, and rules of another shape, end the
+reading at the first mistake.
+
+`rules` in the file is relative to that file's directory, in the environment to the working one.
+`rules` and `cgroups` may change while the agent runs: see
+[operations](operations.md#change-it-while-it-runs).
+
+Editors complete and underline with the schemas in [schema](schema):
+
+```yaml
+# yaml-language-server: $schema=schema/configuration.json
+```
 
 In the environment a list is separated by commas, `limits.metrics` is written `name=lines,…`, and an
 empty value is none. Durations are written `10ms`, `5s`, `5m`.

@@ -1,9 +1,10 @@
 //! Bounds of what is held to bring bytes into order.
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Bounds of the table of connections.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reassembly {
     /// Connections with state; the idlest is forgotten for a new one.

@@ -6,11 +6,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::log::Format;
+use super::node::Node;
+use super::suggest;
 
 /// A value of one key.
 pub(super) trait Scalar: Sized {
     /// From an environment variable.
     fn read(text: &str) -> Result<Self, String>;
+    /// From a file.
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Scalar(scalar) => Self::read(&scalar.read),
+            other => Err(format!("{} where a single value belongs", other.kind())),
+        }
+    }
     /// As YAML on one line.
     fn show(&self) -> String;
 }
@@ -42,6 +51,13 @@ impl Scalar for String {
         Ok(text.to_owned())
     }
 
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Scalar(scalar) => Ok(scalar.written.clone()),
+            other => Err(format!("{} where text belongs", other.kind())),
+        }
+    }
+
     fn show(&self) -> String {
         quoted(self)
     }
@@ -65,6 +81,13 @@ impl Scalar for Option<PathBuf> {
         Ok((!text.is_empty()).then(|| text.into()))
     }
 
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Null => Ok(None),
+            other => Self::read(&String::of(other)?),
+        }
+    }
+
     fn show(&self) -> String {
         self.as_deref()
             .map_or_else(|| "null".into(), |path| quoted(&path.to_string_lossy()))
@@ -74,6 +97,17 @@ impl Scalar for Option<PathBuf> {
 impl Scalar for Vec<PathBuf> {
     fn read(text: &str) -> Result<Self, String> {
         Ok(parts(text).map(PathBuf::from).collect())
+    }
+
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Null => Ok(Self::new()),
+            Node::List(list) => list
+                .iter()
+                .map(|item| String::of(&item.node).map(PathBuf::from))
+                .collect(),
+            other => Err(format!("{} where a list belongs: [one, two]", other.kind())),
+        }
     }
 
     fn show(&self) -> String {
@@ -97,6 +131,23 @@ impl Scalar for BTreeMap<String, usize> {
             .collect()
     }
 
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Null => Ok(Self::new()),
+            Node::Map(map) => map
+                .iter()
+                .map(|(name, _, value)| match usize::of(&value.node) {
+                    Ok(number) => Ok((name.clone(), number)),
+                    Err(message) => Err(format!("{name}: {message}")),
+                })
+                .collect(),
+            other => Err(format!(
+                "{} where a map belongs: {{name: number}}",
+                other.kind()
+            )),
+        }
+    }
+
     fn show(&self) -> String {
         let entries: Vec<String> = self
             .iter()
@@ -111,7 +162,11 @@ impl Scalar for Format {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(format!("\"{text}\" is neither text nor json")),
+            _ => Err(suggest::unknown(
+                "value",
+                text,
+                ["text", "json"].into_iter(),
+            )),
         }
     }
 

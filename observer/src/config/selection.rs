@@ -49,6 +49,14 @@ impl Selection {
     /// # Errors
     /// Where there is no cgroup v2, or one of the paths is none of its directories.
     pub fn resolve(paths: &[PathBuf]) -> Result<Self, SelectionError> {
+        Self::resolve_again(paths, &[])
+    }
+
+    /// The same while these are selected: one of them may be gone for the moment.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn resolve_again(paths: &[PathBuf], selected: &[PathBuf]) -> Result<Self, SelectionError> {
         let mounts = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
         let mount = mount_point(&mounts).ok_or(SelectionError::NotMounted)?;
         if paths.is_empty() {
@@ -56,12 +64,24 @@ impl Selection {
         }
         let mut cgroups: Vec<PathBuf> = Vec::new();
         for path in paths {
-            let cgroup = resolve_one(&mount, path)?;
+            let cgroup = match resolve_one(&mount, path) {
+                Err(SelectionError::Absent(full)) if selected.contains(&full) => full,
+                resolved => resolved?,
+            };
             if !cgroups.contains(&cgroup) {
                 cgroups.push(cgroup);
             }
         }
         Ok(Self::Cgroups(cgroups))
+    }
+
+    /// The directories.
+    #[must_use]
+    pub fn directories(self) -> Vec<PathBuf> {
+        match self {
+            Self::Everything(mount) => vec![mount],
+            Self::Cgroups(cgroups) => cgroups,
+        }
     }
 }
 

@@ -1,9 +1,8 @@
-//! Every key, in one table: the environment, `observer config show` and tests come from it.
+//! Every key, in one table: the environment, `observer config print` and tests come from it.
 
-use std::fmt::Write as _;
-
+use super::node::{Node, Placed, Spot};
 use super::scalar::Scalar;
-use super::{Config, ConfigError, suggest};
+use super::{Config, suggest};
 
 /// A row of [`SETTINGS`].
 #[derive(Debug)]
@@ -13,6 +12,7 @@ pub struct Setting {
     /// One sentence.
     pub help: &'static str,
     set: fn(&mut Config, &str) -> Result<(), String>,
+    take: fn(&mut Config, &Node) -> Result<(), String>,
     show: fn(&Config) -> String,
 }
 
@@ -41,6 +41,10 @@ macro_rules! settings {
             help: $help,
             set: |config, text| {
                 config.$($field).+ = Scalar::read(text)?;
+                Ok(())
+            },
+            take: |config, node| {
+                config.$($field).+ = Scalar::of(node)?;
                 Ok(())
             },
             show: |config| config.$($field).+.show(),
@@ -89,12 +93,22 @@ settings! {
     "log.format", log.format, "text or json, one line each, to standard error.";
 }
 
-/// Applies the environment. Variables with our prefix that are no key are left alone, since
-/// Kubernetes makes such ones for a Service named like us; one that is nearly a key is an error.
+/// What reading one value came to.
+pub(super) enum Read {
+    /// It is in force.
+    Taken(&'static Setting),
+    /// It is not; why.
+    Refused(String),
+}
+
+/// Applies the environment and tells of each variable that is ours. Variables with our prefix that
+/// are no key are left alone, since Kubernetes makes such ones for a Service named like us; one
+/// that is nearly a key is refused.
 pub(super) fn apply(
     config: &mut Config,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
+    environment: &[(String, String)],
+    each: &mut dyn FnMut(&str, Read),
+) {
     let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
     for (variable, value) in environment {
         if !variable.starts_with(PREFIX) || variable == "OBSERVER_CONFIG" {
@@ -103,55 +117,76 @@ pub(super) fn apply(
         let row = SETTINGS
             .iter()
             .zip(&known)
-            .find(|(_, known)| **known == variable);
-        let message = match row {
-            Some((setting, _)) => (setting.set)(config, &value).err(),
-            None => near(&variable, &known),
+            .find(|(_, known)| *known == variable);
+        let read = match row {
+            Some((setting, _)) => match (setting.set)(config, value) {
+                Ok(()) => Read::Taken(setting),
+                Err(message) => Read::Refused(message),
+            },
+            None => match near(variable, &known) {
+                Some(message) => Read::Refused(message),
+                None => continue,
+            },
         };
-        if let Some(message) = message {
-            return Err(ConfigError::Variable { variable, message });
-        }
+        each(variable, read);
     }
-    Ok(())
 }
 
 fn near(variable: &str, known: &[String]) -> Option<String> {
     let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
     let near = suggest::nearest(variable.strip_prefix(PREFIX)?, known)?;
     Some(format!(
-        "there is no such setting, did you mean {PREFIX}{near}?"
+        "there is no such setting; did you mean {PREFIX}{near}?"
     ))
 }
 
-/// The configuration as a file that would give it, with every key explained.
-#[must_use]
-pub fn show(config: &Config) -> String {
-    let mut text = String::new();
-    let mut open: Vec<&str> = Vec::new();
-    for setting in SETTINGS {
-        let mut sections: Vec<&str> = setting.key.split('.').collect();
-        let Some(name) = sections.pop() else { continue };
-        let same = open
-            .iter()
-            .zip(&sections)
-            .take_while(|(open, section)| open == section)
-            .count();
-        for (depth, section) in sections.iter().enumerate().skip(same) {
-            line(&mut text, depth, format_args!("{section}:"));
-        }
-        let depth = sections.len();
-        line(&mut text, depth, format_args!("# {}", setting.help));
-        line(
-            &mut text,
-            depth,
-            format_args!("{name}: {}", setting.value(config)),
-        );
-        open = sections;
-    }
-    text
+/// Applies a file and tells of each of its values, and of what belongs nowhere.
+pub(super) fn take(config: &mut Config, root: &Placed, each: &mut dyn FnMut(Spot, Read)) {
+    section(config, "", root, each);
 }
 
-fn line(text: &mut String, depth: usize, line: std::fmt::Arguments<'_>) {
-    let written = writeln!(text, "{:1$}{line}", "", 2 * depth);
-    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+fn section(config: &mut Config, path: &str, place: &Placed, each: &mut dyn FnMut(Spot, Read)) {
+    let entries = match &place.node {
+        Node::Map(entries) => entries,
+        // A section with nothing in it.
+        Node::Null => return,
+        other => {
+            let name = path.trim_end_matches('.');
+            let message = format!("{} where the keys of {name} belong", other.kind());
+            let whole = format!("{} where keys belong", other.kind());
+            let message = if name.is_empty() { whole } else { message };
+            return each(place.spot, Read::Refused(message));
+        }
+    };
+    for (name, spot, value) in entries {
+        let key = format!("{path}{name}");
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+            let read = match (setting.take)(config, &value.node) {
+                Ok(()) => Read::Taken(setting),
+                Err(message) => Read::Refused(format!("{key}: {message}")),
+            };
+            each(value.spot, read);
+            continue;
+        }
+        let below = format!("{key}.");
+        if SETTINGS
+            .iter()
+            .any(|setting| setting.key.starts_with(&below))
+        {
+            section(config, &below, value, each);
+            continue;
+        }
+        let message = suggest::unknown("key", name, names(path).into_iter());
+        each(*spot, Read::Refused(message));
+    }
+}
+
+/// The keys and sections right below a section.
+fn names(path: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = SETTINGS
+        .iter()
+        .filter_map(|setting| setting.key.strip_prefix(path)?.split('.').next())
+        .collect();
+    names.dedup();
+    names
 }

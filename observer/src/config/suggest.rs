@@ -3,7 +3,7 @@
 /// A sentence about a word that is not one of those `known`.
 pub fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(word, known.clone()) {
-        return format!("unknown {what} \"{word}\", did you mean \"{near}\"?");
+        return format!("unknown {what} \"{word}\"; did you mean \"{near}\"?");
     }
     let known: Vec<&str> = known.collect();
     let known = known.join(", ");

@@ -1,19 +1,38 @@
+use std::path::Path;
+
+use super::layers::Origin;
 use super::*;
 
-fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(Path::new("observer.yaml"), text).map_err(|error| error.to_string())
-}
-
-fn environment(variables: &[(&str, &str)]) -> Result<Config, String> {
+fn layers(variables: &[(&str, &str)]) -> Layers {
     let variables = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::load(None, variables).map_err(|error| error.to_string())
+    Layers {
+        environment: variables.collect(),
+        ..Layers::default()
+    }
+}
+
+fn load(layers: &Layers, text: &str) -> Result<Loaded, String> {
+    layers
+        .load_from(Some((Path::new("observer.yaml"), text)))
+        .map_err(|problems| problems.to_string())
+}
+
+fn parse(text: &str) -> Result<Config, String> {
+    load(&Layers::default(), text).map(|loaded| loaded.config)
+}
+
+fn environment(variables: &[(&str, &str)]) -> Result<Config, String> {
+    match layers(variables).load() {
+        Ok(loaded) => Ok(loaded.config),
+        Err(problems) => Err(problems.to_string()),
+    }
 }
 
 #[test]
 fn the_defaults_are_valid() {
-    Config::default().validate().unwrap();
+    assert_eq!(environment(&[]), Ok(Config::default()));
     assert_eq!(Config::default().listen.to_string(), "127.0.0.1:9464");
 }
 
@@ -25,9 +44,11 @@ fn an_empty_file_gives_the_defaults() {
 }
 
 #[test]
-fn what_is_shown_gives_the_same_configuration() {
+fn what_is_printed_gives_the_same_configuration() {
     let mut config = Config {
-        cgroups: vec!["a b".into(), "kubepods.slice".into(), "yes".into()],
+        cgroups: ["a b", "kubepods.slice", "yes", "12e4", "0123", "# no"]
+            .map(PathBuf::from)
+            .into(),
         rules: Some("/etc/observer/rules.yaml".into()),
         interpret: interpret::Settings {
             trust_path_ids: true,
@@ -38,8 +59,10 @@ fn what_is_shown_gives_the_same_configuration() {
     config.limits.metrics = [("naytife_redis_commands_total".to_owned(), 7)].into();
     config.log.level = "info,observer::capture=debug".into();
     for config in [config, Config::default()] {
-        let text = settings::show(&config);
-        assert_eq!(parse(&text), Ok(config), "{text}");
+        for origins in [None, Some(layers::Origins::default())] {
+            let text = print::print(&config, origins.as_ref());
+            assert_eq!(parse(&text).as_ref(), Ok(&config), "{text}");
+        }
     }
 }
 
@@ -99,11 +122,11 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
     let cases = [
         (
             "lisen: 1.2.3.4:80",
-            "observer.yaml:1:1: unknown key \"lisen\", did you mean \"listen\"?",
+            "observer.yaml:1:1: unknown key \"lisen\"; did you mean \"listen\"?",
         ),
         (
             "capture:\n  rings: 1\n  ringbytes: 3\n",
-            "observer.yaml:3:3: unknown key \"ringbytes\", did you mean \"ring_bytes\"?",
+            "observer.yaml:3:3: unknown key \"ringbytes\"; did you mean \"ring_bytes\"?",
         ),
         (
             "capture:\n  budgets: {colour: 1}\n",
@@ -111,21 +134,46 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
         ),
         (
             "log:\n  format: jsn\n",
-            "observer.yaml:2:11: unknown value \"jsn\", did you mean \"json\"?",
+            "observer.yaml:2:11: log.format: unknown value \"jsn\"; did you mean \"json\"?",
         ),
-        ("listen: here\n", "observer.yaml:1:9: "),
-        ("limits:\n  stale: soon\n", "observer.yaml:2:3: "),
+        (
+            "listen: here\n",
+            "observer.yaml:1:9: listen: \"here\" is not an address and a port",
+        ),
+        (
+            "limits:\n  stale: soon\n",
+            "observer.yaml:2:10: limits.stale: \"soon\" is not a duration",
+        ),
         (
             "limits:\n  lines: -1\n",
-            "observer.yaml:2:10: not a whole number that fits",
+            "observer.yaml:2:10: limits.lines: \"-1\" is not a whole number",
         ),
         (
             "interpret: {trust_path_ids: 7}\n",
-            "observer.yaml:1:29: neither true nor false",
+            "observer.yaml:1:29: interpret.trust_path_ids: \"7\" is not true or false",
+        ),
+        (
+            "limits: {lines: }\n",
+            "observer.yaml:1:15: limits.lines: nothing where a single value belongs",
+        ),
+        (
+            "limits: {metrics: {a: x}}\n",
+            "observer.yaml:1:19: limits.metrics: a: \"x\" is not a whole number",
+        ),
+        (
+            "cgroups: shop.slice\n",
+            "observer.yaml:1:10: cgroups: a single value where a list belongs: [one, two]",
+        ),
+        (
+            "capture: fast\n",
+            "observer.yaml:1:10: a single value where the keys of capture belong",
         ),
         ("listen: [\n", "observer.yaml:1:9: "),
-        ("a: 1\na: 2\n", "observer.yaml:1:1: "),
-        ("- 1\n", "observer.yaml:1:1: "),
+        (
+            "rules: a\nrules: b\n",
+            "observer.yaml:2:1: duplicate mapping key: rules",
+        ),
+        ("- 1\n", "observer.yaml:1:1: a list where keys belong"),
     ];
     for (text, expected) in cases {
         let error = parse(text).unwrap_err();
@@ -137,28 +185,140 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_clear_sentence() {
-    let none = std::iter::empty();
-    let error = Config::load(Some(Path::new("/nowhere/observer.yaml")), none).unwrap_err();
+fn everything_that_is_wrong_is_told_at_once_in_its_order() {
+    let layers = layers(&[
+        ("OBSERVER_CAPTURE_RINGS", "many"),
+        ("OBSERVER_LIMITS_STALE", "1s"),
+    ]);
+    let text = "\
+log: {level: a=b=c, colour: red}
+limits:
+  lines: 3
+  metrics:
+    naytife_redis_lookups_total: 0
+    naytife_redis_lookup_total: 5
+  stale: 5m
+lisen: 1
+capture: {ring_bytes: 3000000}
+";
+    let problems = load(&layers, text).unwrap_err();
+    let problems: Vec<&str> = problems.lines().collect();
+    let expected = [
+        "observer.yaml:1:14: log.level: \"a=b=c\": ",
+        "observer.yaml:1:21: unknown key \"colour\"; there are: level, format",
+        "observer.yaml:3:10: limits.lines is 3; it must be from ",
+        "observer.yaml:5:5: limits.metrics.naytife_redis_lookups_total is 0; it must be from 2 to ",
+        "observer.yaml:6:5: limits.metrics: unknown metric \"naytife_redis_lookup_total\"; did you mean \"naytife_redis_lookups_total\"?",
+        "observer.yaml:8:1: unknown key \"lisen\"; did you mean \"listen\"?",
+        "observer.yaml:9:23: capture.ring_bytes is 3000000; it must be a power of two from 4096 to 1073741824; did you mean 4194304?",
+        "OBSERVER_CAPTURE_RINGS: \"many\" is not a whole number below 2^32",
+        "OBSERVER_LIMITS_STALE: limits.stale is 1s; it must be from 10s to 1day; did you mean 10s?",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+}
+
+#[test]
+fn a_value_that_another_contradicts_is_blamed_on_the_one_that_was_set() {
+    let problem = parse("capture:\n  ring_bytes: 4096\n").unwrap_err();
+    let expected = "observer.yaml:2:15: capture.wake_bytes is 2097152; it must be from 1 to 4095";
+    assert!(problem.starts_with(expected), "{problem}");
+}
+
+#[test]
+fn where_each_value_comes_from_is_told() {
+    let mut layers = layers(&[("OBSERVER_LIMITS_LINES", "5000"), ("OBSERVER_RULES", "")]);
+    layers.options.log_level = Some("debug".into());
+    let text = "rules: a.yaml\nlog:\n  level: warn\n  format: json\nlimits: {lines: 6000}\n";
+    let loaded = load(&layers, text).unwrap();
+    let of = |key| loaded.origins.of(key).to_string();
+    assert_eq!(of("log.format"), "observer.yaml:4");
+    assert_eq!(of("log.level"), "--log-level");
+    assert_eq!(of("limits.lines"), "OBSERVER_LIMITS_LINES");
+    assert_eq!(of("rules"), "OBSERVER_RULES");
+    assert_eq!(loaded.origins.of("listen"), Origin::Default);
+    let printed = print::print(&loaded.config, Some(&loaded.origins));
+    assert!(
+        printed.contains("  format: json # observer.yaml:4\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("\nlisten: 127.0.0.1:9464 # default\n"));
+}
+
+#[test]
+fn rules_are_looked_for_beside_the_file_that_names_them() {
+    let layers = Layers::default();
+    let path = Path::new("/etc/observer/observer.yaml");
+    let rules = |text| {
+        let loaded = layers.load_from(Some((path, text))).unwrap();
+        loaded.config.rules.unwrap()
+    };
     assert_eq!(
-        error.to_string(),
+        rules("rules: shop.yaml"),
+        Path::new("/etc/observer/shop.yaml")
+    );
+    assert_eq!(rules("rules: /shop.yaml"), Path::new("/shop.yaml"));
+    let named = environment(&[("OBSERVER_RULES", "shop.yaml")]).unwrap();
+    assert_eq!(named.rules.unwrap(), Path::new("shop.yaml"));
+}
+
+#[test]
+fn what_is_wrong_in_rules_is_told_with_its_place() {
+    let directory = std::env::temp_dir().join(format!("observer-rules-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("rules.yaml");
+    let cases = [
+        (
+            "http:\n  services:\n    a:\n      routes: [/a, /b]\n      graphql: [/c]\n      shops:\n        - {route: /d, places: []}\nsql: {}\n",
+            &[
+                "5:17: http.services.a.graphql[0]: the service has no route `/c`; did you mean `/a`?",
+                "7:19: http.services.a.shops[0].route: the service has no route `/d`; did you mean `/a`?",
+            ][..],
+        ),
+        (
+            "http: {service: {}}\n",
+            &["1:8: unknown key \"service\"; did you mean \"services\"?"],
+        ),
+        ("http: [\n", &["1:7: expected mapping start"]),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(&path, text).unwrap();
+        let problems = file::rules(&path).unwrap_err().to_string();
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|line| format!("{}:{line}", path.display()))
+            .collect();
+        assert_eq!(problems, expected.join("\n"));
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+    let absent = file::rules(&path).unwrap_err().to_string();
+    assert!(absent.starts_with("cannot read the rules /"), "{absent}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_clear_sentence() {
+    let load = |path: &str| {
+        let layers = Layers {
+            file: Some(path.into()),
+            ..Layers::default()
+        };
+        layers.load().unwrap_err().to_string()
+    };
+    assert_eq!(
+        load("/nowhere/observer.yaml"),
         "cannot read the configuration /nowhere/observer.yaml: No such file or directory (os error 2)"
     );
-    let none = std::iter::empty();
-    let error = Config::load(Some(Path::new("/dev/zero")), none).unwrap_err();
-    assert!(error.to_string().contains("more than 1048576 bytes"));
+    assert!(load("/dev/zero").contains("more than 1048576 bytes"));
 }
 
 #[test]
 fn the_environment_is_over_the_file() {
-    let directory = std::env::temp_dir().join(format!("observer-config-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("observer.yaml");
-    std::fs::write(&path, "listen: 127.0.0.1:1\nlimits: {lines: 5000}\n").unwrap();
-    let variables = [("OBSERVER_LISTEN".to_owned(), "127.0.0.1:2".to_owned())];
-    let config = Config::load(Some(&path), variables.into_iter());
-    std::fs::remove_dir_all(&directory).unwrap();
-    let config = config.unwrap();
+    let layers = layers(&[("OBSERVER_LISTEN", "127.0.0.1:2")]);
+    let config = load(&layers, "listen: 127.0.0.1:1\nlimits: {lines: 5000}\n")
+        .unwrap()
+        .config;
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.limits.lines, 5000);
 }
@@ -173,7 +333,10 @@ fn every_setting_can_come_from_the_environment() {
         ("OBSERVER_CGROUPS", "a, /sys/fs/cgroup/b,,"),
         ("OBSERVER_CAPTURE_BUDGETS_HTTP1", "4096"),
         ("OBSERVER_CAPTURE_POLL_MAX", "5ms"),
-        ("OBSERVER_LIMITS_METRICS", "a=1, b = 2"),
+        (
+            "OBSERVER_LIMITS_METRICS",
+            "naytife_redis_lookups_total=100, naytife_redis_commands_total = 200",
+        ),
         ("OBSERVER_LOG_FORMAT", "json"),
         ("OBSERVER_RULES", ""),
         ("OBSERVER_INTERPRET_TRUST_PATH_IDS", "true"),
@@ -191,7 +354,11 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(config.capture.poll_max, std::time::Duration::from_millis(5));
     assert_eq!(
         config.limits.metrics,
-        [("a".to_owned(), 1), ("b".to_owned(), 2)].into()
+        [
+            ("naytife_redis_lookups_total".to_owned(), 100),
+            ("naytife_redis_commands_total".to_owned(), 200)
+        ]
+        .into()
     );
     assert!(config.interpret.trust_path_ids);
     assert_eq!(config.rules, expected.rules);
@@ -210,38 +377,10 @@ fn a_variable_that_is_wrong_is_one_clear_sentence() {
         ),
         (
             ("OBSERVER_LIMIT_LINES", "5"),
-            "OBSERVER_LIMIT_LINES: there is no such setting, did you mean OBSERVER_LIMITS_LINES?",
+            "OBSERVER_LIMIT_LINES: there is no such setting; did you mean OBSERVER_LIMITS_LINES?",
         ),
     ];
     for (variable, expected) in cases {
         assert_eq!(environment(&[variable]), Err(expected.to_owned()));
-    }
-}
-
-#[test]
-fn a_value_outside_its_bounds_is_named() {
-    let cases = [
-        (
-            "capture: {ring_bytes: 3000000}",
-            "capture.ring_bytes is 3000000; it must be a power of two",
-        ),
-        (
-            "capture: {rings: 9}",
-            "capture.rings is 9; it must be 1, 2, 4 or 8",
-        ),
-        (
-            "capture: {poll_min: 2s}",
-            "capture.poll_min is 2000000; it must be ",
-        ),
-        ("limits: {lines: 3}", "limits.lines: 3 is not within "),
-        (
-            "limits: {metrics: {naytife_redis_lookup_total: 5}}",
-            "limits.metrics: unknown metric \"naytife_redis_lookup_total\", did you mean \"naytife_redis_lookups_total\"?",
-        ),
-        ("log: {level: 'a=b=c'}", "log.level: \"a=b=c\": "),
-    ];
-    for (text, expected) in cases {
-        let error = parse(text).unwrap().validate().unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{text}: {error}");
     }
 }

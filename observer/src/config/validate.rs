@@ -1,113 +1,135 @@
 //! What types cannot say.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, suggest};
+use super::{Config, suggest};
+use crate::capture::settings::{Bound, OutOfRange};
 use crate::export::Limits;
 use crate::export::catalog::CATALOG;
 
-pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
-    config.capture.validate()?;
-    let reassembly = &config.reassembly;
-    within(
-        "reassembly.connections",
-        reassembly.connections,
-        1..=4_000_000,
-    )?;
-    within("reassembly.held_bytes", reassembly.held_bytes, 0..=1 << 30)?;
-    within(
-        "reassembly.held_segments",
-        reassembly.held_segments,
-        0..=65_536,
-    )?;
-    within(
-        "interpret.label_values",
-        config.interpret.label_values,
-        1024..=16_000_000,
-    )?;
-    within(
-        "interpret.connections",
-        config.interpret.connections,
-        1..=4_000_000,
-    )?;
-    within("interpret.shops", config.interpret.shops, 1..=4_000_000)?;
-    within(
-        "interpret.statements",
-        config.interpret.statements,
-        1..=1_000_000,
-    )?;
+/// Lines that anything may have; one metric never has more than all of them together.
+const LINES: usize = 10_000_000;
 
-    validate_limits(&config.limits)?;
+/// Keys whose bounds depend on another, which is to blame where they are as they always were.
+pub(super) const DEPENDENT: [(&str, &str); 2] = [
+    ("capture.wake_bytes", "capture.ring_bytes"),
+    ("capture.poll_min", "capture.poll_max"),
+];
 
-    if let Err(error) = EnvFilter::try_new(&config.log.level) {
-        return Err(invalid(
-            "log.level",
-            format!("\"{}\": {error}", config.log.level),
-        ));
-    }
-    Ok(())
+/// A value outside its bounds, or that contradicts another.
+pub(super) struct Fault {
+    /// Its key.
+    pub(super) key: String,
+    /// What is wrong, key included.
+    pub(super) message: String,
 }
 
-fn validate_limits(limits: &Limits) -> Result<(), ConfigError> {
-    within(
-        "limits.lines",
-        limits.lines,
-        Limits::least_lines()..=10_000_000,
-    )?;
-    // Room for the last label set, and for as much again.
-    let least = CATALOG.iter().map(|row| 2 * row.kind.lines()).max();
-    let least = least.unwrap_or_default();
-    within(
-        "limits.lines_per_metric",
-        limits.lines_per_metric,
-        least..=limits.lines,
-    )?;
-    let day = Duration::from_hours(24);
-    lasts("limits.stale", limits.stale, Duration::from_secs(10)..=day)?;
-    for (name, lines) in &limits.metrics {
+impl From<OutOfRange> for Fault {
+    fn from(error: OutOfRange) -> Self {
+        Self {
+            key: error.key().to_owned(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Every fault, in no order.
+pub(super) fn faults(config: &Config) -> Vec<Fault> {
+    let limits = &config.limits;
+    let numbers = bounds(config)
+        .into_iter()
+        .filter_map(|bound| bound.check().err());
+    let stale = OutOfRange::check_duration(
+        "limits.stale",
+        limits.stale,
+        Duration::from_secs(10),
+        Duration::from_hours(24),
+    );
+    let kernel = config.capture.faults();
+    let mut faults: Vec<Fault> = kernel
+        .into_iter()
+        .chain(numbers)
+        .chain(stale.err())
+        .map(Fault::from)
+        .collect();
+    faults.extend(limits.metrics.iter().filter_map(|(name, lines)| {
+        let key = format!("limits.metrics.{name}");
         let Some(row) = CATALOG.iter().find(|row| row.name == name) else {
             let names = CATALOG.iter().map(|row| row.name);
             let message = suggest::unknown("metric", name, names);
-            return Err(invalid("limits.metrics", message));
+            return Some(Fault {
+                message: format!("limits.metrics: {message}"),
+                key,
+            });
         };
-        let key = format!("limits.metrics.{name}");
-        within(&key, *lines, 2 * row.kind.lines()..=limits.lines)?;
+        let least = 2 * row.kind.lines();
+        bound(key, *lines, least, LINES)
+            .check()
+            .err()
+            .map(Fault::from)
+    }));
+    if let Err(error) = EnvFilter::try_new(&config.log.level) {
+        faults.push(Fault {
+            key: "log.level".into(),
+            message: format!("log.level: \"{}\": {error}", config.log.level),
+        });
     }
-    Ok(())
+    faults
 }
 
-fn within<N: Copy + PartialOrd + std::fmt::Display>(
-    key: &str,
-    value: N,
-    bounds: RangeInclusive<N>,
-) -> Result<(), ConfigError> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    let (least, most) = bounds.into_inner();
-    Err(invalid(
-        key,
-        format!("{value} is not within {least} and {most}"),
-    ))
+/// What each number outside `capture` may be, beside the others as they are.
+pub(super) fn bounds(config: &Config) -> Vec<Bound> {
+    let (reassembly, interpret) = (&config.reassembly, &config.interpret);
+    let of = |key: &'static str, value: u32, least: u64, most: u64| {
+        Bound::new(key, value.into(), least, most)
+    };
+    // Room for the last label set, and for as much again.
+    let least = CATALOG.iter().map(|row| 2 * row.kind.lines()).max();
+    vec![
+        of(
+            "reassembly.connections",
+            reassembly.connections,
+            1,
+            4_000_000,
+        ),
+        bound("reassembly.held_bytes", reassembly.held_bytes, 0, 1 << 30),
+        bound(
+            "reassembly.held_segments",
+            reassembly.held_segments,
+            0,
+            65_536,
+        ),
+        bound(
+            "interpret.label_values",
+            interpret.label_values,
+            1024,
+            16_000_000,
+        ),
+        bound("interpret.connections", interpret.connections, 1, 4_000_000),
+        of("interpret.shops", interpret.shops, 1, 4_000_000),
+        of("interpret.statements", interpret.statements, 1, 1_000_000),
+        bound(
+            "limits.lines",
+            config.limits.lines,
+            Limits::least_lines(),
+            LINES,
+        ),
+        bound(
+            "limits.lines_per_metric",
+            config.limits.lines_per_metric,
+            least.unwrap_or_default(),
+            LINES,
+        ),
+    ]
 }
 
-fn lasts(key: &str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<(), ConfigError> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    let (least, most) = bounds.into_inner();
-    Err(invalid(
-        key,
-        format!("{value:?} is not within {least:?} and {most:?}"),
-    ))
-}
-
-fn invalid(key: &str, message: String) -> ConfigError {
-    ConfigError::Invalid {
-        key: key.to_owned(),
-        message,
-    }
+fn bound(
+    key: impl Into<std::borrow::Cow<'static, str>>,
+    value: usize,
+    least: usize,
+    most: usize,
+) -> Bound {
+    Bound::new(key, value as u64, least as u64, most as u64)
 }

@@ -5,6 +5,7 @@
 //! `ParseComplete` came, a portal once its `BindComplete` came, and after an error nothing counts
 //! until the next `Sync`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,11 +116,39 @@ pub struct Execution {
     pub tag: String,
     /// The tag's number plus rows before each `PortalSuspended`; `None` where unknown or without.
     pub rows: Option<u64>,
-    /// Values of the parameters that [`Interest`] asked for, in its order.
+    /// What [`Interest`] asked for when its values were kept; `None` where nothing was.
+    pub wanted: Option<Arc<Wanted>>,
+    /// Values of the parameters that were asked for, in that order.
     pub parameters: SmallVec<[Option<Value>; 2]>,
-    /// Values of the columns that [`Interest`] asked for: (index into its list, value), distinct
+    /// Values of the columns that were asked for: (index into that list, value), distinct
     /// neighbours only, at most 64.
     pub columns: Vec<(u16, Value)>,
+}
+
+impl Execution {
+    /// The same with its values as if these had been asked for; those that were not kept are
+    /// missing.
+    #[must_use]
+    pub fn asked(&self, wanted: &Arc<Wanted>) -> Cow<'_, Self> {
+        let Some(before) = self.wanted.as_ref().filter(|before| *before != wanted) else {
+            return Cow::Borrowed(self);
+        };
+        let parameters = wanted.parameters.iter().map(|number| {
+            let place = before.parameters.iter().position(|known| known == number)?;
+            self.parameters.get(place)?.clone()
+        });
+        let columns = self.columns.iter().filter_map(|(place, value)| {
+            let name = before.columns.get(usize::from(*place))?;
+            let place = wanted.columns.iter().position(|column| column == name)?;
+            Some((u16::try_from(place).ok()?, value.clone()))
+        });
+        Cow::Owned(Self {
+            wanted: Some(Arc::clone(wanted)),
+            parameters: parameters.collect(),
+            columns: columns.collect(),
+            ..self.clone()
+        })
+    }
 }
 
 /// How an execution ended.
@@ -169,8 +198,8 @@ pub struct Session {
     pub accepted: bool,
 }
 
-/// Which values of a statement the rules read; asked once per text.
-pub trait Interest: Send {
+/// Which values of a statement the rules read; asked once per text, and again when they change.
+pub trait Interest: Send + Sync {
     /// For a text.
     fn wanted(&self, statement: &Statement) -> Arc<Wanted>;
     /// For a statement known by its name alone (pgx names are a hash of the text).

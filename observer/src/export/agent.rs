@@ -57,6 +57,8 @@ pub struct Statistics {
     pub selection: Vec<PathBuf>,
     /// What was found on this machine of what the programs need.
     pub machine: Vec<Finding>,
+    /// What became of the configuration.
+    pub reloads: Reloads,
 }
 
 /// What was found of something the programs need.
@@ -68,6 +70,19 @@ pub struct Finding {
     pub found: String,
     /// Whether that is enough.
     pub met: bool,
+}
+
+/// What became of the configuration since it was first read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// How often another one came into force.
+    pub applied: u64,
+    /// How often one was refused.
+    pub refused: u64,
+    /// Whether the last one was refused.
+    pub last_refused: bool,
+    /// When the one in force was read, in Unix time.
+    pub read: f64,
 }
 
 /// A row of the table of probes.
@@ -281,6 +296,13 @@ fn write_observed(samples: &mut Samples, observed: &dyn Observed) -> Statistics 
     samples.put(AgentMetric::Lag, &[], statistics.lag_seconds);
     let connections = float(statistics.connections);
     samples.put(AgentMetric::ConnectionsTracked, &[], connections);
+    let reloads = &statistics.reloads;
+    for (outcome, count) in [("applied", reloads.applied), ("refused", reloads.refused)] {
+        samples.put(AgentMetric::ConfigReloads, &[outcome], float(count));
+    }
+    let last = if reloads.last_refused { 0.0 } else { 1.0 };
+    samples.put(AgentMetric::ConfigReloaded, &[], last);
+    samples.put(AgentMetric::ConfigReloadedAt, &[], reloads.read);
 
     for row in COUNTERS {
         if row.outcome == Outcome::Count {

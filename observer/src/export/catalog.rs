@@ -233,6 +233,12 @@ catalog! {
         "Resident memory of the agent; the kernel counts a ring's mapping twice.", "/proc/self/statm";
     ProcessCpu, "observer_process_cpu_seconds_total", Kind::Counter, ["mode"],
         "Processor time of the agent.", "getrusage";
+    ConfigReloads, "observer_config_reloads_total", Kind::Counter, ["outcome"],
+        "Reloads of the configuration that were applied, or refused for what was wrong with it.", "SIGHUP, changed files";
+    ConfigReloaded, "observer_config_last_reload_successful", Kind::Level, [],
+        "1 where the configuration read last is in force; 0 where it was refused and the one before it is.", "SIGHUP, changed files";
+    ConfigReloadedAt, "observer_config_last_reload_success_timestamp_seconds", Kind::Level, [],
+        "When the configuration in force was read, in Unix time.", "SIGHUP, changed files";
     Scrapes, "observer_scrapes_total", Kind::Counter, ["outcome"],
         "Scrapes that were served, refused because too many ran, or cut off because the client was too slow.", "the HTTP server";
     Errors, "observer_errors_total", Kind::Counter, ["stage", "kind"],

@@ -16,12 +16,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::catalog::{CATALOG, Metric};
 
 /// Bounds of what is exported.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Exposed lines of all metrics of the platform together.
@@ -32,6 +33,7 @@ pub struct Limits {
     pub metrics: BTreeMap<String, usize>,
     /// How long series of a workload that is gone stay.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", regex(pattern = r"^ *([0-9]+ *[a-zA-Zµ]+ *)+$"))]
     pub stale: Duration,
 }
 

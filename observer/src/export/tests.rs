@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use observer_ebpf::{COUNTERS, Counter};
 
-use super::agent::{Probe, Ring, Statistics};
+use super::agent::{Probe, Reloads, Ring, Statistics};
 use super::catalog::{AGENT, CATALOG, Kind, LABEL_LIMIT, Row};
 use super::document::{self, COMPATIBILITY_NAMES, LABELS};
 use super::encode::Scrape;
@@ -45,6 +45,7 @@ fn names_say_their_unit_and_kind() {
         "_active",
         "_info",
         "_attached",
+        "_successful",
         "_tracked",
         "_lines",
         "_limit",
@@ -198,6 +199,12 @@ impl Observed for Everything {
             maps: vec![("RINGS".into(), 8 << 20)],
             lag_seconds: 0.002,
             connections: 7,
+            reloads: Reloads {
+                applied: 2,
+                refused: 1,
+                last_refused: true,
+                read: 1.7e9,
+            },
             ..Statistics::default()
         }
     }

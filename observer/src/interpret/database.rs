@@ -101,6 +101,7 @@ fn shop(
     shops: &mut Shops,
     symbols: &mut Symbols,
 ) -> Option<Symbol> {
+    let execution = &*execution.asked(&reads.wanted);
     let at = execution.ended;
     let parameter =
         |index: Option<usize>| -> Option<&Value> { execution.parameters.get(index?)?.as_ref() };

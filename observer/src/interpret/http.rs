@@ -65,14 +65,10 @@ struct Endpoint<'p> {
 impl Http {
     pub(super) fn new(plan: &Plan, limits: &super::Settings, symbols: &mut Symbols) -> Self {
         let methods = METHODS.map(|method| symbols.intern(method));
-        let endpoints = plan
-            .routes
-            .iter()
-            .map(|route| symbols.intern(&route.template));
         Self {
             methods,
             statuses: HashMap::default(),
-            endpoints: endpoints.collect(),
+            endpoints: endpoints(plan, symbols),
             operations: HashMap::default(),
             operation_names: Names::new(limits.graphql_operations),
             unmatched: Names::new(limits.unmatched_endpoints),
@@ -80,6 +76,13 @@ impl Http {
             pending_limit: limits.pending,
             text: String::new(),
         }
+    }
+
+    /// Other rules are in force: routes have other numbers. What waits for a proof of its shop goes
+    /// on waiting under the endpoint it had.
+    pub(super) fn replace(&mut self, plan: &Plan, symbols: &mut Symbols) {
+        self.endpoints = endpoints(plan, symbols);
+        self.operations.clear();
     }
 
     /// An exchange, except for the time it took where its shop is not proven yet.
@@ -284,6 +287,14 @@ impl Http {
             self.unmatched.learn(&self.text, symbols)
         }
     }
+}
+
+/// The endpoint of each route, by its number.
+fn endpoints(plan: &Plan, symbols: &mut Symbols) -> Vec<Symbol> {
+    let routes = plan.routes.iter();
+    routes
+        .map(|route| symbols.intern(&route.template))
+        .collect()
 }
 
 impl Pending {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Cache};
 use hashbrown::HashMap;
 
 use super::routes::Routes;
@@ -76,15 +77,21 @@ impl Plan {
             let statement = &statement.value;
             let number = plan.named.len();
             plan.by_name.insert(name.clone(), number);
-            if let Some(hash) = statement.pgx.as_deref().and_then(pgx::Hash::parse) {
+            if let Some(hash) = statement
+                .pgx
+                .as_ref()
+                .and_then(|hash| pgx::Hash::parse(&hash.value))
+            {
                 plan.by_hash.insert(hash, number);
             }
+            let shop = statement.shop.as_ref().map(|number| number.value);
+            let subdomain = statement.subdomain.as_ref().map(|number| number.value);
             plan.named.push(Named {
                 name: name.clone(),
-                operation: statement.operation.clone(),
-                reads: plan.reads(statement.shop, statement.subdomain),
-                shop: statement.shop,
-                subdomain: statement.subdomain,
+                operation: statement.operation.value.clone(),
+                reads: plan.reads(shop, subdomain),
+                shop,
+                subdomain,
             });
         }
         Ok(Arc::new(plan))
@@ -118,6 +125,18 @@ impl Plan {
         }
     }
 
+    /// Whether statements tell of shops in the same way.
+    #[must_use]
+    pub fn reads_like(&self, other: &Self) -> bool {
+        fn of(plan: &Plan) -> impl Iterator<Item = (&str, Option<u16>, Option<u16>)> {
+            let named = plan.named.iter();
+            named.map(|named| (named.name.as_str(), named.shop, named.subdomain))
+        }
+        self.shop_columns == other.shop_columns
+            && self.subdomain_columns == other.subdomain_columns
+            && of(self).eq(of(other))
+    }
+
     fn reads(&self, shop: Option<u16>, subdomain: Option<u16>) -> Arc<Reads> {
         if shop.is_none() && subdomain.is_none() {
             return Arc::clone(&self.columns_only);
@@ -139,37 +158,88 @@ impl Plan {
     }
 }
 
-/// What the rules need of earlier stages; cheap to clone, one for each worker.
+/// What the rules in force need of earlier stages; cheap to clone, all clones are one.
 #[derive(Clone, Debug)]
-pub struct Needs(pub Arc<Plan>);
+pub struct Needs(Arc<ArcSwap<Plan>>);
+
+impl Needs {
+    /// Those of a plan.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self(Arc::new(ArcSwap::new(plan)))
+    }
+
+    /// Other rules are in force from now on. What was asked of statements before is to be asked again: see
+    /// [`Shared::ask_again`](crate::correlate::postgres::Shared::ask_again).
+    pub fn replace(&self, plan: Arc<Plan>) {
+        self.0.store(plan);
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub fn plan(&self) -> Arc<Plan> {
+        self.0.load_full()
+    }
+
+    /// To be told when another one is.
+    #[must_use]
+    pub fn follow(&self) -> Followed {
+        Followed {
+            plan: self.plan(),
+            latest: Cache::new(Arc::clone(&self.0)),
+        }
+    }
+}
+
+/// The plan in force, looked at over and over: a look costs next to nothing.
+#[derive(Debug)]
+pub struct Followed {
+    plan: Arc<Plan>,
+    latest: Cache<Arc<ArcSwap<Plan>>, Arc<Plan>>,
+}
+
+impl Followed {
+    /// The plan in force, if it is another than at the last look.
+    pub fn changed(&mut self) -> Option<Arc<Plan>> {
+        let latest = self.latest.load();
+        if Arc::ptr_eq(latest, &self.plan) {
+            return None;
+        }
+        self.plan = Arc::clone(latest);
+        Some(Arc::clone(latest))
+    }
+}
 
 impl Wants for Needs {
     fn bodies(&self, method: &str, path: &str) -> (bool, bool) {
-        self.0.routes.bodies(method, path)
+        self.0.load().routes.bodies(method, path)
     }
 }
 
 impl Interest for Needs {
     fn wanted(&self, statement: &Statement) -> Arc<Wanted> {
-        let text = &statement.text;
+        let (plan, text) = (self.0.load(), &statement.text);
         // Without parameters there is nothing to find in the text.
         let reads = if memchr::memchr(b'$', text.as_bytes()).is_none() {
-            Arc::clone(&self.0.columns_only)
+            Arc::clone(&plan.columns_only)
         } else {
-            let facts = text::read(text, self.0.columns());
-            self.0.reads_of(&facts, text::name(text))
+            let facts = text::read(text, plan.columns());
+            plan.reads_of(&facts, text::name(text))
         };
         Arc::clone(&reads.wanted)
     }
 
     fn wanted_by_name(&self, name: &str) -> Option<Arc<Wanted>> {
-        let named = self.0.by_hash(pgx::Hash::of_name(name)?)?;
+        let plan = self.0.load();
+        let named = plan.by_hash(pgx::Hash::of_name(name)?)?;
         Some(Arc::clone(&named.reads.wanted))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::rules::Rules;
     use super::{Needs, Plan};
     use crate::correlate::http::Wants as _;
@@ -177,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_text_is_asked_for_its_own_parameters_and_for_the_rules_where_it_does_not_tell() {
-        let needs = Needs(Plan::new(&Rules::naytife().unwrap()).unwrap());
+        let needs = Needs::new(Plan::new(&Rules::naytife().unwrap()).unwrap());
         for (text, parameters) in [
             (
                 "-- name: GetOrder :one\nSELECT * FROM orders WHERE order_id = $1 AND shop_id = $2",
@@ -222,5 +292,30 @@ mod tests {
         assert_eq!(by_name("stmtcache_00"), None);
         assert_eq!(by_name("PGBOUNCER_3"), None);
         assert_eq!(needs.bodies("POST", "/query"), (true, true));
+    }
+
+    #[test]
+    fn whoever_follows_is_told_once_of_other_rules_and_all_ask_the_new_ones() {
+        let plan = |yaml: &str| Plan::new(&Rules::parse(yaml).unwrap()).unwrap();
+        let needs = Needs::new(plan(
+            "http: {services: {}}\nsql: {shop_columns: [shop_id]}\n",
+        ));
+        let mut followed = needs.follow();
+        assert!(followed.changed().is_none());
+        let clone = needs.clone();
+        let other = plan(
+            "http: {services: {a: {routes: [/q], graphql: [/q]}}}\nsql: {shop_columns: [owner]}\n",
+        );
+        assert!(!other.reads_like(&needs.plan()));
+        needs.replace(Arc::clone(&other));
+        assert!(Arc::ptr_eq(&followed.changed().unwrap(), &other));
+        assert!(followed.changed().is_none());
+        assert_eq!(clone.bodies("POST", "/q"), (true, true));
+        let statement = Statement {
+            id: 1,
+            text: "SELECT 1".into(),
+            cut: false,
+        };
+        assert_eq!(clone.wanted(&statement).columns, ["owner"]);
     }
 }

@@ -68,12 +68,12 @@ impl Routes {
                     Some(tenant) => tenant
                         .places
                         .iter()
-                        .filter_map(|place| Place::new(place, template))
+                        .filter_map(|place| Place::new(&place.value, template))
                         .collect(),
                     None => parameters(template)
                         .filter_map(|(at, name)| {
                             let holds = rules.path_parameters.get(name)?;
-                            Some(Place::Segment(at, *holds))
+                            Some(Place::Segment(at, holds.value))
                         })
                         .take(1)
                         .collect(),

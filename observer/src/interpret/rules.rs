@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 /// A platform, as a file describes it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Routes.
@@ -22,24 +23,27 @@ pub struct Rules {
 }
 
 /// Routes, and where requests name their shop.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Route parameters that name a shop, in whichever route they stand.
     #[serde(default)]
-    pub path_parameters: BTreeMap<String, Holds>,
+    #[schemars(with = "BTreeMap<String, Holds>")]
+    pub path_parameters: BTreeMap<String, Spanned<Holds>>,
     /// By the service that answers them; the grouping is for readers.
     pub services: BTreeMap<String, Service>,
 }
 
 /// The routes of a service.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Templates: `/v1/shops/{shop_id}`, at the end perhaps `/{*rest}`.
+    #[schemars(with = "Vec<String>", inner(regex(pattern = "^/")))]
     pub routes: Vec<Spanned<String>>,
     /// Which of them are GraphQL endpoints.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub graphql: Vec<Spanned<String>>,
     /// Which of them name their shop elsewhere than in a parameter of the path.
     #[serde(default)]
@@ -47,29 +51,32 @@ pub struct Service {
 }
 
 /// Where the requests of a route name their shop.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     /// The route.
+    #[schemars(with = "String")]
     pub route: Spanned<String>,
     /// Places in order of precedence; none for a route without a tenant.
-    pub places: Vec<Place>,
+    #[schemars(with = "Vec<Place>")]
+    pub places: Vec<Spanned<Place>>,
 }
 
 /// A place in a request.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Which part of the request.
     pub from: Source,
     /// The parameter, header or field there.
+    #[schemars(with = "Option<String>")]
     pub name: Option<Spanned<String>>,
     /// What it holds.
     pub holds: Holds,
 }
 
 /// A part of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A parameter of the route.
@@ -85,7 +92,7 @@ pub enum Source {
 }
 
 /// What names a shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Holds {
     /// Its number.
@@ -95,7 +102,7 @@ pub enum Holds {
 }
 
 /// What is known of statements.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
     /// Columns that hold a shop's number.
@@ -106,29 +113,34 @@ pub struct Sql {
     pub subdomain_columns: Vec<String>,
     /// By the name in the text's comment `-- name: X :kind`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Statement>")]
     pub statements: BTreeMap<String, Spanned<Statement>>,
 }
 
 /// What is known of a statement.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
     /// In upper case, as in its tag.
-    pub operation: String,
+    #[schemars(with = "String", regex(pattern = "^[A-Z]"))]
+    pub operation: Spanned<String>,
     /// The parameter that holds the shop's number, 1-based.
-    pub shop: Option<u16>,
+    #[schemars(with = "Option<u16>", range(min = 1))]
+    pub shop: Option<Spanned<u16>>,
     /// The parameter that holds the shop's subdomain, 1-based.
-    pub subdomain: Option<u16>,
+    #[schemars(with = "Option<u16>", range(min = 1))]
+    pub subdomain: Option<Spanned<u16>>,
     /// 48 hexadecimal digits: the first 24 bytes of SHA-256 of the text.
-    pub pgx: Option<String>,
+    #[schemars(with = "Option<String>", regex(pattern = "^[0-9a-fA-F]{48}$"))]
+    pub pgx: Option<Spanned<String>>,
 }
 
 /// Rules that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
-    /// Not YAML of this shape; the message says where and what was expected.
+    /// Not YAML of this shape; it says where and what was expected.
     #[error("{0}")]
-    Syntax(String),
+    Syntax(Box<serde_saphyr::Error>),
     /// Of the right shape, but some name nothing.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<Problem>),
@@ -149,9 +161,6 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.location {
-            write!(f, "line {line} column {column}: ")?;
-        }
         write!(f, "{}: {}", self.path, self.message)?;
         match &self.suggestion {
             Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
@@ -167,7 +176,7 @@ impl Rules {
     /// [`RulesError`] says where they are no rules, or what they name in vain.
     pub fn parse(yaml: &str) -> Result<Self, RulesError> {
         let rules: Self =
-            serde_saphyr::from_str(yaml).map_err(|error| RulesError::Syntax(error.to_string()))?;
+            serde_saphyr::from_str(yaml).map_err(|error| RulesError::Syntax(Box::new(error)))?;
         let problems = check::problems(&rules);
         if problems.is_empty() {
             Ok(rules)

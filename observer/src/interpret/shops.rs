@@ -156,6 +156,12 @@ impl Shops {
         }
     }
 
+    /// What was proved so far was read in a way that is not right any more.
+    pub(super) fn forget(&mut self) {
+        self.proven.clear();
+        self.subdomains.clear();
+    }
+
     /// The database proved at `at` that the shop exists.
     pub fn prove(&mut self, id: i64, at: Timestamp, symbols: &mut Symbols) {
         if let Some(proven) = self.proven.get(&id) {

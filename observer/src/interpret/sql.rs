@@ -84,6 +84,13 @@ impl Namer {
         }
     }
 
+    /// Other rules are in force. Names stay what they are; what was read out of texts by the rules
+    /// before is read again.
+    pub(super) fn replace(&mut self, plan: Arc<Plan>) {
+        self.plan = plan;
+        self.known.clear();
+    }
+
     /// Names an execution.
     pub fn name(&mut self, execution: &Execution, symbols: &mut Symbols) -> Named<'_> {
         let tag = execution.tag.as_str();

@@ -201,6 +201,7 @@ fn execution(sql: &str, tag: &str, rows: u64) -> Execution {
         outcome: Outcome::Completed,
         tag: tag.into(),
         rows: Some(rows),
+        wanted: None,
         parameters: SmallVec::new(),
         columns: Vec::new(),
     }
@@ -215,6 +216,7 @@ const DELETE: &str =
 
 mod connections;
 mod hops;
+mod reload;
 mod shops;
 
 proptest::proptest! {

@@ -57,7 +57,7 @@ pub fn records(data: &[u8]) {
     let Some(plan) = plan() else {
         unreachable!("the rules built in are none")
     };
-    let needs = Needs(Arc::clone(&plan));
+    let needs = Needs::new(Arc::clone(&plan));
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
     let known = Known::new(Arc::new(needs), statements);
     let (books, vantages) = (Books::default(), Arc::new(Vantages::default()));

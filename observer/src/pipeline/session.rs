@@ -127,6 +127,11 @@ impl Session {
         }
     }
 
+    /// The cgroup of its end, where it is known.
+    pub(super) fn cgroup(&self) -> Option<u64> {
+        self.identity.map(|identity| identity.cgroup)
+    }
+
     fn identify(
         &mut self,
         key: ConnectionKey,

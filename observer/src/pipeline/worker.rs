@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
 
 use super::conversation::Protocols;
@@ -120,6 +120,19 @@ impl Worker {
         }
     }
 
+    /// Forgets the connections of cgroups that are not observed any more.
+    pub fn forget(&mut self, gone: &Gone) {
+        let now = self.newest;
+        let (table, mut context) = self.parts();
+        let which = |session: &Session| {
+            let cgroup = session.cgroup();
+            cgroup.is_some_and(|cgroup| gone.0.binary_search(&cgroup).is_ok())
+        };
+        table.forget(now, which, &mut |session, event| {
+            session.on(event, &mut context);
+        });
+    }
+
     /// The agent stops: forgets every connection.
     pub fn end(&mut self) {
         let now = self.newest;
@@ -144,6 +157,18 @@ impl Worker {
     }
 }
 
+/// Cgroups that are not observed any more; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gone(Arc<[u64]>);
+
+impl FromIterator<u64> for Gone {
+    fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
+        let mut ids: Vec<u64> = ids.into_iter().collect();
+        ids.sort_unstable();
+        Self(ids.into())
+    }
+}
+
 /// Records of a poll below which the worker waits for more: to hand on few at a time, and to wake
 /// the interpreter for them, costs more than the records do.
 const FEW: u64 = 512;
@@ -153,6 +178,7 @@ pub(super) fn run(
     mut worker: Worker,
     mut source: Box<dyn Source>,
     queue: &SyncSender<Batch>,
+    gone_cgroups: &Receiver<Gone>,
     stop: &AtomicBool,
 ) {
     let mut sent = Timestamp::default();
@@ -169,6 +195,9 @@ pub(super) fn run(
                 gone = queue.send(worker.batch(None)).is_err();
             }
         });
+        if let Ok(gone) = gone_cgroups.try_recv() {
+            worker.forget(&gone);
+        }
         let silent = before.0.saturating_sub(sent.0) >= SILENCE;
         if !worker.out.is_empty() || silent {
             sent = before;

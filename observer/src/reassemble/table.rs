@@ -260,6 +260,25 @@ impl<S: Default> Table<S> {
         each(state, frame.event(What::Closed(Reason::Finished)));
     }
 
+    /// Forgets connections that are not observed any more; which, their state tells.
+    pub fn forget(
+        &mut self,
+        now: Timestamp,
+        which: impl Fn(&S) -> bool,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
+        let keys: Vec<u64> = self
+            .connections
+            .iter()
+            .filter_map(|(key, entry)| which(&entry.state).then_some(*key))
+            .collect();
+        for key in keys {
+            if let Some(mut entry) = self.connections.remove(&key) {
+                self.evict(key, &mut entry, now, each);
+            }
+        }
+    }
+
     /// Forgets every connection, the idlest first.
     pub fn evict_all(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
         while self.evict_oldest(now, each) {}
@@ -384,6 +403,17 @@ impl<S: Default> Table<S> {
         let Some((key, mut entry)) = self.connections.pop_oldest() else {
             return false;
         };
+        self.evict(key, &mut entry, time, each);
+        true
+    }
+
+    fn evict(
+        &self,
+        key: u64,
+        entry: &mut Entry<S>,
+        time: Timestamp,
+        each: &mut impl FnMut(&mut S, Event<'_>),
+    ) {
         entry.received.evict(&self.ledger);
         entry.sent.evict(&self.ledger);
         let event = Event {
@@ -393,6 +423,5 @@ impl<S: Default> Table<S> {
             what: What::Evicted,
         };
         each(&mut entry.state, event);
-        true
     }
 }

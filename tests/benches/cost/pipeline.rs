@@ -206,7 +206,7 @@ impl Talk {
     /// Nanoseconds of processor time per exchange.
     fn replay(&self, recording: &Recording) -> anyhow::Result<f64> {
         let plan = Plan::new(&Rules::naytife()?)?;
-        let needs = Needs(Arc::clone(&plan));
+        let needs = Needs::new(Arc::clone(&plan));
         let statements = Arc::new(Shared::new(Box::new(needs.clone())));
         let mut worker = Worker::new(
             Settings::default(),

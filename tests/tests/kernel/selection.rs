@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::slice;
 use std::time::{Duration, Instant};
 
 use aya::programs::loaded_programs;
@@ -74,6 +75,45 @@ fn a_deselected_cgroup_is_seen_no_more_and_its_probes_are_off() {
     let records = world.payload(cookie, Direction::Sent);
     assert_eq!(records[records.len() - 1].header.position, 1010);
     assert_eq!(world.closes(), 80);
+}
+
+#[test]
+fn another_selection_attaches_what_is_new_and_detaches_what_is_not_in_it() {
+    let mut world = World::new();
+    let directory = world.directory.clone();
+    let below = directory.join("below");
+    let beside = directory.with_extension("beside");
+    for made in [&below, &beside] {
+        fs::create_dir_all(made).unwrap();
+    }
+    let selected = |capture: &Capture| {
+        let mut paths: Vec<_> = capture.selected().map(Path::to_owned).collect();
+        paths.sort();
+        paths
+    };
+    let select = |world: &mut World, paths: &[&std::path::PathBuf]| {
+        let paths: Vec<_> = paths.iter().map(|path| (*path).clone()).collect();
+        world.capture.select(&paths).unwrap()
+    };
+    assert!(select(&mut world, &[&directory, &below]).is_empty());
+    assert_eq!(selected(&world.capture), slice::from_ref(&directory));
+    assert_eq!(
+        select(&mut world, &[&below, &beside]),
+        slice::from_ref(&directory)
+    );
+    let mut both = vec![below.clone(), beside.clone()];
+    both.sort();
+    assert_eq!(selected(&world.capture), both);
+    let mut gone = select(&mut world, &[&directory, &directory.join("absent")]);
+    gone.sort();
+    assert_eq!(gone, both);
+    assert_eq!(selected(&world.capture), slice::from_ref(&directory));
+    for probe in world.capture.probes() {
+        assert_eq!(probe.attached, 1, "{}", probe.probe.program);
+    }
+    for made in [below, beside] {
+        fs::remove_dir(made).unwrap();
+    }
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl Source {
             cgroups,
             ..Overrides::default()
         };
-        let config = overrides.resolve()?;
+        let layers = overrides.layers();
+        let config = layers.load()?.config;
         let (sender, started) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let host = run::Host {
@@ -68,7 +69,7 @@ impl Source {
         };
         let thread = std::thread::Builder::new().name("agent".to_owned());
         let thread = thread
-            .spawn(move || run::inside(config, parts, host))
+            .spawn(move || run::inside(config, layers, parts, host))
             .context("cannot start a thread")?;
         match started.recv() {
             Ok(overview) => Ok(Self::Local(Local {

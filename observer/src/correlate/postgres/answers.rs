@@ -105,6 +105,7 @@ impl Correlator {
                 // The parameters were read for another text.
                 *made = super::portals::Portal {
                     prepared: Arc::clone(known),
+                    wanted: known.wanted(),
                     ..super::portals::Portal::default()
                 };
             }
@@ -146,8 +147,9 @@ impl Correlator {
                 texts, answered, ..
             }) => {
                 let text = texts.get(*answered).and_then(Option::as_ref);
-                self.answer.selection =
-                    text.map_or_else(Selection::new, |text| values::select(columns, &text.wanted));
+                self.answer.selection = text.map_or_else(Selection::default, |text| {
+                    values::select(columns, text.wanted())
+                });
                 self.answer.begun = true;
             }
             Some(Request::DescribeStatement(name)) => {
@@ -160,7 +162,7 @@ impl Correlator {
             }
             Some(Request::DescribePortal(name)) => {
                 if let Some(portal) = name.as_ref().and_then(|name| self.portals.get_mut(name))
-                    && let Some(wanted) = portal.prepared.wanted()
+                    && let Some(wanted) = portal.wanted.clone()
                 {
                     portal.selection = Some(values::select(columns, wanted));
                 }

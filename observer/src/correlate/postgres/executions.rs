@@ -55,6 +55,7 @@ impl Correlator {
             outcome,
             tag: String::new(),
             rows: None,
+            wanted: answer.selection.wanted().cloned(),
             parameters: SmallVec::new(),
             columns: answer.columns,
         });
@@ -86,8 +87,9 @@ impl Correlator {
                     text = portal.prepared.text().cloned();
                     execution.which = portal.prepared.which();
                     execution.parameters = std::mem::take(&mut portal.parameters);
+                    execution.wanted.clone_from(&portal.wanted);
                     if let (Some(wanted), Some(types)) =
-                        (portal.prepared.wanted(), portal.prepared.types.get())
+                        (&portal.wanted, portal.prepared.types.get())
                     {
                         values::name_types(&mut execution.parameters, wanted, types);
                     }

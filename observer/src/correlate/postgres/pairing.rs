@@ -383,10 +383,11 @@ impl Correlator {
         let sure = prepared.text().is_some() && !early;
         let mut made = Box::new(Portal::default());
         if let Some(wanted) = prepared.wanted() {
-            made.parameters = values::take_parameters(bind, wanted);
+            made.parameters = values::take_parameters(bind, &wanted);
             if !wanted.columns.is_empty() {
                 made.formats = bind.results().map(|formats| formats.iter().collect());
             }
+            made.wanted = Some(wanted);
         }
         made.prepared = prepared;
         Request::Bind {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::statements::Prepared;
 use super::values::Selection;
-use super::{Execution, Value};
+use super::{Execution, Value, Wanted};
 
 /// A portal's name.
 pub(super) type Name = SmallVec<[u8; 16]>;
@@ -19,6 +19,8 @@ const LIMIT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
+    /// What the rules read of it when it was bound; parameters and selection are of that.
+    pub(super) wanted: Option<Arc<Wanted>>,
     pub(super) parameters: SmallVec<[Option<Value>; 2]>,
     /// Its wanted columns, once the server described them.
     pub(super) selection: Option<Selection>,
@@ -34,8 +36,11 @@ impl Portal {
         if let Some(selection) = &self.selection {
             return selection.clone();
         }
-        let mut selection = self.prepared.selection.get().cloned().unwrap_or_default();
-        for selected in &mut selection {
+        let (Some(described), Some(wanted)) = (self.prepared.selection.get(), &self.wanted) else {
+            return Selection::default();
+        };
+        let mut selection = described.of(wanted);
+        for selected in selection.iter_mut() {
             // None means all text, one goes for all.
             selected.binary = match self.formats.as_deref() {
                 Some([all]) => *all,

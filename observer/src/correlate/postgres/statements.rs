@@ -25,9 +25,18 @@ pub(super) struct Prepared {
 #[derive(Debug, Default)]
 enum Source {
     Text(Arc<Text>),
-    Name(Box<str>, Option<Arc<Wanted>>),
+    Name(Named),
     #[default]
     Unknown,
+}
+
+/// A statement of which only the name is known.
+#[derive(Debug)]
+struct Named {
+    name: Box<str>,
+    wanted: Option<Arc<Wanted>>,
+    /// [`Shared::changes`] when the rules were asked.
+    asked: u64,
 }
 
 impl Prepared {
@@ -41,24 +50,29 @@ impl Prepared {
     pub(super) fn text(&self) -> Option<&Arc<Text>> {
         match &self.source {
             Source::Text(text) => Some(text),
-            Source::Name(..) | Source::Unknown => None,
+            Source::Name(_) | Source::Unknown => None,
         }
     }
 
     pub(super) fn which(&self) -> Which {
         match &self.source {
             Source::Text(text) => Which::Known(Arc::clone(&text.statement)),
-            Source::Name(name, _) => Which::Named(name.to_string()),
+            Source::Name(named) => Which::Named(named.name.to_string()),
             Source::Unknown => Which::Unknown,
         }
     }
 
-    pub(super) fn wanted(&self) -> Option<&Wanted> {
+    pub(super) fn wanted(&self) -> Option<Arc<Wanted>> {
         match &self.source {
-            Source::Text(text) => Some(&text.wanted),
-            Source::Name(_, wanted) => wanted.as_deref(),
+            Source::Text(text) => Some(text.wanted()),
+            Source::Name(named) => named.wanted.clone(),
             Source::Unknown => None,
         }
+    }
+
+    /// Whether the rules have changed since they were asked about its name.
+    fn is_outdated(&self, changes: u64) -> bool {
+        matches!(&self.source, Source::Name(named) if named.asked != changes)
     }
 }
 
@@ -111,7 +125,10 @@ impl Statements {
             return Arc::default();
         }
         let text = self.shared.text_of(name);
-        if let (None, Some(known)) = (&text, known) {
+        let changes = self.shared.changes();
+        if let (None, Some(known)) = (&text, known)
+            && !known.is_outdated(changes)
+        {
             return Arc::clone(known);
         }
         let prepared = Arc::new(if text.is_some() {
@@ -120,7 +137,11 @@ impl Statements {
             let name = String::from_utf8_lossy(name).into_owned();
             let wanted = self.shared.wanted_by_name(&name);
             Prepared {
-                source: Source::Name(name.into(), wanted),
+                source: Source::Name(Named {
+                    name: name.into(),
+                    wanted,
+                    asked: changes,
+                }),
                 ..Prepared::default()
             }
         });

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use schnellru::{ByLength, LruMap};
@@ -27,10 +28,18 @@ const PREPARED_LIMIT: usize = 200_000;
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) statement: Arc<Statement>,
-    pub(super) wanted: Arc<Wanted>,
+    /// What the rules in force read of it.
+    wanted: ArcSwap<Wanted>,
     pub(super) control: Control,
     /// Whether it was asked for since the budget last looked at it.
     used: AtomicBool,
+}
+
+impl Text {
+    /// The values that the rules in force read.
+    pub(super) fn wanted(&self) -> Arc<Wanted> {
+        self.wanted.load_full()
+    }
 }
 
 /// What all connections share: the texts, the names that pgx gives them, and which values of them
@@ -38,10 +47,12 @@ pub(super) struct Text {
 pub struct Shared {
     texts: Mutex<Texts>,
     prepared: AtomicUsize,
+    /// How often the rules changed.
+    changes: AtomicU64,
 }
 
 struct Texts {
-    interest: Box<dyn Interest>,
+    interest: Arc<dyn Interest>,
     hasher: RandomState,
     by_text: HashTable<Arc<Text>>,
     /// The same, in the order in which the budget looks at them.
@@ -63,7 +74,7 @@ impl Shared {
     pub fn new(interest: Box<dyn Interest>) -> Self {
         Self {
             texts: Mutex::new(Texts {
-                interest,
+                interest: interest.into(),
                 hasher: RandomState::default(),
                 by_text: HashTable::new(),
                 order: VecDeque::new(),
@@ -72,7 +83,27 @@ impl Shared {
                 next_id: 1,
             }),
             prepared: AtomicUsize::new(0),
+            changes: AtomicU64::new(0),
         }
+    }
+
+    /// The rules have changed: asks again what they want of every statement. Values that were kept
+    /// say what they were kept for, so none is taken for another.
+    pub fn ask_again(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        let (interest, texts) = {
+            let texts = self.lock();
+            (Arc::clone(&texts.interest), texts.order.clone())
+        };
+        // Not under the lock: connections go on meanwhile, and new texts ask by themselves.
+        for text in texts {
+            text.wanted.store(interest.wanted(&text.statement));
+        }
+    }
+
+    /// How often the rules changed: what was asked for before is out of date.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The one copy of a text; `None` where the budget has no room for it.
@@ -138,7 +169,7 @@ impl Texts {
         });
         self.next_id = self.next_id.saturating_add(1);
         let known = Arc::new(Text {
-            wanted: self.interest.wanted(&statement),
+            wanted: ArcSwap::new(self.interest.wanted(&statement)),
             control: Control::of(text),
             statement,
             used: AtomicBool::new(false),

@@ -1,5 +1,7 @@
 //! Takes the values that rules read out of rows and parameters.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::{Value, Wanted};
@@ -11,7 +13,46 @@ const ROW_VALUES: usize = 64;
 const PARAMETERS: usize = 64;
 
 /// The columns of a result that rules read.
-pub(super) type Selection = SmallVec<[Selected; 4]>;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Selection {
+    wanted: Option<Arc<Wanted>>,
+    columns: SmallVec<[Selected; 4]>,
+}
+
+impl Selection {
+    /// What they were selected for.
+    pub(super) fn wanted(&self) -> Option<&Arc<Wanted>> {
+        self.wanted.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Selected> {
+        self.columns.iter_mut()
+    }
+
+    /// Those of them that `wanted` asks for too: a server describes a statement once, and rules may
+    /// change after that.
+    pub(super) fn of(&self, wanted: &Arc<Wanted>) -> Self {
+        let Some(before) = self.wanted.as_ref().filter(|before| *before != wanted) else {
+            return self.clone();
+        };
+        let columns = self.columns.iter().filter_map(|selected| {
+            let name = before.columns.get(usize::from(selected.wanted))?;
+            let place = wanted.columns.iter().position(|column| column == name)?;
+            Some(Selected {
+                wanted: u16::try_from(place).ok()?,
+                ..*selected
+            })
+        });
+        Self {
+            columns: columns.collect(),
+            wanted: Some(Arc::clone(wanted)),
+        }
+    }
+}
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +72,8 @@ impl Selected {
 }
 
 /// Finds the wanted columns in a description.
-pub(super) fn select(columns: Columns<'_>, wanted: &Wanted) -> Selection {
-    let mut selection = Selection::new();
+pub(super) fn select(columns: Columns<'_>, wanted: Arc<Wanted>) -> Selection {
+    let mut selection = Selection::default();
     if wanted.columns.is_empty() {
         return selection;
     }
@@ -41,7 +82,7 @@ pub(super) fn select(columns: Columns<'_>, wanted: &Wanted) -> Selection {
             .zip(&wanted.columns)
             .find(|(_, name)| name.as_bytes() == column.name);
         if let Some((place, _)) = place {
-            selection.push(Selected {
+            selection.columns.push(Selected {
                 field,
                 wanted: place,
                 oid: column.oid,
@@ -49,17 +90,18 @@ pub(super) fn select(columns: Columns<'_>, wanted: &Wanted) -> Selection {
             });
         }
     }
+    selection.wanted = Some(wanted);
     selection
 }
 
 /// Takes the selected values of a row, each that differs from the one before it.
 pub(super) fn take_row(
     mut values: Values<'_>,
-    selection: &[Selected],
+    selection: &Selection,
     kept: &mut Vec<(u16, Value)>,
 ) {
     let mut at = 0;
-    for selected in selection {
+    for selected in &selection.columns {
         let value = values.nth(selected.field().saturating_sub(at));
         at = selected.field().saturating_add(1);
         let bytes = match value {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::export::agent::{Finding, Observed, Probe as Row, Ring as Level, Statistics};
+use crate::export::agent::{Finding, Observed, Probe as Row, Reloads, Ring as Level, Statistics};
 use crate::export::catalog::Metric as Id;
 use crate::export::{Agent, Fact as Observation, Limits, Recorder, Symbol, Symbols};
 use crate::ledger::{Fate, Ledger as Account};
@@ -56,6 +56,7 @@ impl Observed for Pipeline {
                 found: "6.18".into(),
                 met: true,
             }],
+            reloads: Reloads::default(),
         }
     }
 }

@@ -36,13 +36,13 @@ pub(super) fn problems(rules: &Rules) -> Vec<Problem> {
         }
         found.service(&path, service);
     }
-    for name in rules.http.path_parameters.keys() {
+    for (name, holds) in &rules.http.path_parameters {
         let parameters = templates.iter().flat_map(|template| parameters(template));
         let parameters: BTreeSet<&str> = parameters.collect();
         if !parameters.contains(name.as_str()) {
             found.unknown(
                 &format!("http.path_parameters.{name}"),
-                None::<&Spanned<String>>,
+                Some(holds),
                 format!("no route has the parameter `{name}`"),
                 name,
                 parameters.iter().copied(),
@@ -113,7 +113,8 @@ impl Found {
         }
     }
 
-    fn place(&mut self, path: &str, place: &Place, route: &Spanned<String>) {
+    fn place(&mut self, path: &str, at: &Spanned<Place>, route: &Spanned<String>) {
+        let place = &at.value;
         let name = match (&place.name, place.from) {
             (None, Source::HostLabel) => return,
             (Some(name), Source::HostLabel) => {
@@ -121,7 +122,7 @@ impl Found {
                 return;
             }
             (None, _) => {
-                self.add(path, Some(route), "the place needs a name");
+                self.add(path, Some(at), "the place needs a name");
                 return;
             }
             (Some(name), _) => name,
@@ -156,31 +157,27 @@ impl Found {
             if !text::is_name(name) {
                 self.add(&path, at, format!("`{name}` is no name that sqlc gives"));
             }
-            if !text::is_operation(&statement.operation) {
+            let operation = &statement.operation;
+            if !text::is_operation(&operation.value) {
                 self.unknown(
                     &format!("{path}.operation"),
-                    at,
-                    format!("`{}` is no operation", statement.operation),
-                    &statement.operation,
+                    Some(operation),
+                    format!("`{}` is no operation", operation.value),
+                    &operation.value,
                     text::operations(),
                 );
             }
-            if statement.shop == Some(0) || statement.subdomain == Some(0) {
-                self.add(&path, at, "parameters are counted from 1");
+            for parameter in [&statement.shop, &statement.subdomain] {
+                if parameter.as_ref().is_some_and(|number| number.value == 0) {
+                    self.add(&path, parameter.as_ref(), "parameters are counted from 1");
+                }
             }
             if let Some(hash) = &statement.pgx {
-                if pgx::Hash::parse(hash).is_none() {
-                    self.add(
-                        &format!("{path}.pgx"),
-                        at,
-                        "48 hexadecimal digits were expected",
-                    );
-                } else if !hashes.insert(hash) {
-                    self.add(
-                        &format!("{path}.pgx"),
-                        at,
-                        "another statement has this hash",
-                    );
+                let path = format!("{path}.pgx");
+                if pgx::Hash::parse(&hash.value).is_none() {
+                    self.add(&path, Some(hash), "48 hexadecimal digits were expected");
+                } else if !hashes.insert(&hash.value) {
+                    self.add(&path, Some(hash), "another statement has this hash");
                 }
             }
         }

@@ -1,7 +1,17 @@
 use super::{Rules, RulesError};
 
+/// The problems, each behind its place.
 fn error(yaml: &str) -> String {
-    Rules::parse(yaml).unwrap_err().to_string()
+    match Rules::parse(yaml).unwrap_err() {
+        RulesError::Syntax(error) => error.to_string(),
+        RulesError::Invalid(problems) => {
+            let lines = problems.iter().map(|problem| {
+                let (line, column) = problem.location.unwrap();
+                format!("{line}:{column}: {problem}")
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
 const SMALL: &str = "
@@ -35,7 +45,7 @@ fn a_rule_that_names_nothing_is_an_error_with_place_and_suggestion() {
         (
             "graphql: [/query]",
             "graphql: [/qurey]",
-            "line 8 column 17: http.services.shop.graphql[0]: the service has no route `/qurey`; did you mean `/query`?",
+            "8:17: http.services.shop.graphql[0]: the service has no route `/qurey`; did you mean `/query`?",
         ),
         (
             "route: /query",
@@ -62,19 +72,23 @@ fn a_rule_that_names_nothing_is_an_error_with_place_and_suggestion() {
         (
             "from: header, name: X-Shop-Subdomain",
             "from: body",
-            "the place needs a name",
+            "11:20: http.services.shop.shops[0].places[0]: the place needs a name",
         ),
         (
             "SELECT",
             "SELCT",
-            "`SELCT` is no operation; did you mean `SELECT`?",
+            "15:28: sql.statements.GetOrder.operation: `SELCT` is no operation; did you mean `SELECT`?",
         ),
-        ("shop: 2", "shop: 0", "parameters are counted from 1"),
+        (
+            "shop: 2",
+            "shop: 0",
+            "15:42: sql.statements.GetOrder: parameters are counted from 1",
+        ),
         ("shop: 2", "pgx: 12", "48 hexadecimal digits were expected"),
         (
             "http:",
             "http:\n  path_parameters: { order: id }",
-            "no route has the parameter `order`",
+            "3:29: http.path_parameters.order: no route has the parameter `order`",
         ),
     ] {
         assert!(SMALL.contains(from));

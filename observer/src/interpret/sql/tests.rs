@@ -36,6 +36,7 @@ impl Bench {
             outcome,
             tag: tag.into(),
             rows: None,
+            wanted: None,
             parameters: SmallVec::new(),
             columns: Vec::new(),
         };

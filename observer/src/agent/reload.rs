@@ -1,0 +1,328 @@
+//! Another configuration while the agent runs: rules and selection change, no connection is lost.
+//!
+//! Files are looked at, not listened to: a look is one `stat` each, and sees an editor's rename, the
+//! swap of a symbolic link as the kubelet does it, a file that was gone, and what is mounted from
+//! elsewhere, all alike.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::capture::Capture;
+use crate::clock;
+use crate::config::{Config, Layers, SETTINGS, Selection};
+use crate::correlate::postgres::Shared;
+use crate::export::agent::Reloads;
+use crate::interpret::{Needs, Plan};
+
+/// Keys that take effect at once.
+const LIVE: [&str; 2] = ["rules", "cgroups"];
+/// Lines of the log that one refusal may have.
+const TOLD: usize = 10;
+
+/// What became of reloads, and what is selected since, to be read by scrapes.
+#[derive(Debug)]
+pub(super) struct Books(Mutex<(Reloads, Vec<PathBuf>)>);
+
+impl Books {
+    pub(super) fn new(selection: &[PathBuf]) -> Self {
+        let reloads = Reloads {
+            read: clock::unix_seconds(),
+            ..Reloads::default()
+        };
+        Self(Mutex::new((reloads, selection.to_vec())))
+    }
+
+    pub(super) fn get(&self) -> Reloads {
+        self.lock().0
+    }
+
+    pub(super) fn selection(&self) -> Vec<PathBuf> {
+        self.lock().1.clone()
+    }
+
+    fn applied(&self, selection: &[PathBuf]) {
+        let mut books = self.lock();
+        books.0.last_refused = false;
+        books.0.applied += 1;
+        books.0.read = clock::unix_seconds();
+        books.1 = selection.to_vec();
+    }
+
+    fn refused(&self) {
+        let mut books = self.lock();
+        books.0.last_refused = true;
+        books.0.refused += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Reloads, Vec<PathBuf>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the configuration again and brings it into force.
+pub(super) struct Reload {
+    pub(super) layers: Layers,
+    /// As it was at the start.
+    pub(super) started: Config,
+    pub(super) needs: Needs,
+    pub(super) statements: Arc<Shared>,
+    pub(super) books: Arc<Books>,
+    pub(super) files: Files,
+}
+
+/// A configuration that is valid in every part.
+struct Next {
+    config: Config,
+    plan: Arc<Plan>,
+    selection: Vec<PathBuf>,
+}
+
+impl Reload {
+    /// Whether a file has changed and is at rest.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.files.is_due()
+    }
+
+    /// Reads everything again. What is right comes into force as a whole; of what is wrong, nothing
+    /// does. The directories that are selected no more are returned.
+    pub(super) fn run(
+        &mut self,
+        capture: &mut Capture,
+        selection: &mut Vec<PathBuf>,
+    ) -> Vec<PathBuf> {
+        self.files.take();
+        let result = self.prepare(selection).and_then(|next| {
+            // What is gone by itself is let go in its own way.
+            capture.sweep();
+            let gone = capture.select(&next.selection)?;
+            Ok((next, gone))
+        });
+        match result {
+            Ok((next, gone)) => {
+                self.apply(&next);
+                *selection = next.selection;
+                self.books.applied(selection);
+                gone
+            }
+            Err(error) => {
+                refuse(&format!("{error:#}"));
+                self.books.refused();
+                Vec::new()
+            }
+        }
+    }
+
+    fn prepare(&mut self, selected: &[PathBuf]) -> anyhow::Result<Next> {
+        let config = self.layers.load()?.config;
+        // Where its rules are wrong, they are what will be put right.
+        self.files.follow(&self.layers, &config);
+        let plan = Plan::new(&config.rules()?)?;
+        let selection = Selection::resolve_again(&config.cgroups, selected)?.directories();
+        Ok(Next {
+            config,
+            plan,
+            selection,
+        })
+    }
+
+    fn apply(&self, next: &Next) {
+        self.needs.replace(Arc::clone(&next.plan));
+        self.statements.ask_again();
+        let cgroups: Vec<_> = next.selection.iter().map(|path| path.display()).collect();
+        tracing::info!(
+            routes = next.plan.routes.iter().count(),
+            ?cgroups,
+            "the configuration was read again and is in force"
+        );
+        let waiting: Vec<&str> = SETTINGS
+            .iter()
+            .filter(|setting| setting.value(&next.config) != setting.value(&self.started))
+            .map(|setting| setting.key)
+            .filter(|key| !LIVE.contains(key))
+            .collect();
+        if !waiting.is_empty() {
+            tracing::warn!(
+                keys = waiting.join(", "),
+                "what changed here takes effect at the next start"
+            );
+        }
+    }
+}
+
+fn refuse(problems: &str) {
+    let count = problems.lines().count();
+    for problem in problems.lines().take(TOLD) {
+        tracing::error!(
+            problem,
+            "the configuration was refused; the one before it stays in force"
+        );
+    }
+    if count > TOLD {
+        tracing::error!(more = count - TOLD, "the configuration has more problems");
+    }
+}
+
+/// The files that a configuration is read from.
+#[derive(Debug)]
+pub(super) struct Files {
+    paths: Vec<PathBuf>,
+    /// As they were when they were read.
+    read: Vec<Seen>,
+    /// As they were at the last look.
+    last: Vec<Seen>,
+}
+
+/// What changes with a file's content; `None` where there is none.
+type Seen = Option<[i64; 7]>;
+
+impl Files {
+    /// To be made before they are read: what changes meanwhile is read again.
+    pub(super) fn new(layers: &Layers, config: &Config) -> Self {
+        let paths = paths(layers, config);
+        let seen = look(&paths);
+        Self {
+            paths,
+            last: seen.clone(),
+            read: seen,
+        }
+    }
+
+    /// Whether they are other than they were when they were read, and have been for two looks: one
+    /// that is being written, or renamed into its place, is left to come to rest.
+    fn is_due(&mut self) -> bool {
+        let now = look(&self.paths);
+        let rests = now == self.last;
+        self.last = now;
+        rests && self.last != self.read
+    }
+
+    /// They are about to be read.
+    fn take(&mut self) {
+        self.last = look(&self.paths);
+        self.read.clone_from(&self.last);
+    }
+
+    /// Another file has the rules now; it is about to be read.
+    fn follow(&mut self, layers: &Layers, config: &Config) {
+        let paths = paths(layers, config);
+        if paths != self.paths {
+            self.paths = paths;
+            self.take();
+        }
+    }
+}
+
+fn paths(layers: &Layers, config: &Config) -> Vec<PathBuf> {
+    layers.file.iter().chain(&config.rules).cloned().collect()
+}
+
+fn look(paths: &[PathBuf]) -> Vec<Seen> {
+    paths.iter().map(|path| see(path)).collect()
+}
+
+fn see(path: &Path) -> Seen {
+    let file = fs::metadata(path).ok()?;
+    Some([
+        file.dev().cast_signed(),
+        file.ino().cast_signed(),
+        file.size().cast_signed(),
+        file.mtime(),
+        file.mtime_nsec(),
+        // What is put back with its old time is another file all the same.
+        file.ctime(),
+        file.ctime_nsec(),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A directory of our own, and the file in it that is looked at.
+    fn scene(name: &str) -> (PathBuf, PathBuf) {
+        let directory =
+            std::env::temp_dir().join(format!("observer-reload-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("observer.yaml");
+        (directory, file)
+    }
+
+    fn files(file: &Path) -> Files {
+        let layers = Layers {
+            file: Some(file.to_owned()),
+            ..Layers::default()
+        };
+        Files::new(&layers, &Config::default())
+    }
+
+    /// Due at the second look, not at the first, and no more once it was taken.
+    fn changed(files: &mut Files) {
+        assert!(!files.is_due());
+        assert!(files.is_due());
+        files.take();
+        assert!(!files.is_due());
+        assert!(!files.is_due());
+    }
+
+    #[test]
+    fn however_a_file_changes_it_is_read_again_once_it_rests() {
+        let (directory, file) = scene("plain");
+        fs::write(&file, "a").unwrap();
+        let mut files = files(&file);
+        assert!(!files.is_due());
+        fs::write(&file, "ab").unwrap();
+        changed(&mut files);
+        // An editor's rename.
+        fs::write(directory.join("new"), "abc").unwrap();
+        fs::rename(directory.join("new"), &file).unwrap();
+        changed(&mut files);
+        // Gone, and back.
+        fs::remove_file(&file).unwrap();
+        changed(&mut files);
+        fs::write(&file, "abc").unwrap();
+        changed(&mut files);
+        // Still being written.
+        fs::write(&file, "abcd").unwrap();
+        assert!(!files.is_due());
+        fs::write(&file, "abcde").unwrap();
+        changed(&mut files);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_symbolic_link_swapped_above_the_file_is_a_change() {
+        let (directory, file) = scene("kubelet");
+        for (version, text) in [("..1", "a"), ("..2", "b")] {
+            fs::create_dir(directory.join(version)).unwrap();
+            fs::write(directory.join(version).join("observer.yaml"), text).unwrap();
+        }
+        symlink("..1", directory.join("..data")).unwrap();
+        symlink("..data/observer.yaml", &file).unwrap();
+        let mut files = files(&file);
+        symlink("..2", directory.join("..data_tmp")).unwrap();
+        fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+        fs::remove_dir_all(directory.join("..1")).unwrap();
+        changed(&mut files);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_books_tell_what_became_of_the_last_one() {
+        let books = Books::new(&["/a".into()]);
+        assert!(books.get().read > 0.0);
+        books.refused();
+        let refused = books.get();
+        assert_eq!((refused.applied, refused.refused), (0, 1));
+        assert!(refused.last_refused);
+        assert_eq!(books.selection(), [PathBuf::from("/a")]);
+        books.applied(&["/b".into()]);
+        assert_eq!(books.selection(), [PathBuf::from("/b")]);
+        assert!(!books.get().last_refused);
+        assert_eq!(books.get().applied, 1);
+    }
+}
