@@ -29,7 +29,7 @@ mod views;
 /// What to show, and of which agent.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The agent: an address as in --listen, or a URL [default: http://127.0.0.1:9464].
+    /// The agent: an address as in --listen, or a URL; 127.0.0.1:9464 where none is named.
     #[arg(value_name = "URL", conflicts_with_all = ["local", "cgroups", "config"])]
     pub agent: Option<String>,
     /// Between two looks.

@@ -1,6 +1,8 @@
 //! Figures as a person reads them, each within eight characters; a dash stands for none.
 #![forbid(unsafe_code)]
 
+const THOUSANDS: [&str; 7] = ["", " k", " M", " G", " T", " P", " E"];
+
 /// Seconds: `730 µs`, `12.3 ms`, `123 ms`, `1.20 s`; above a histogram's last bound `> 10 s`.
 #[must_use]
 pub fn time(seconds: Option<f64>, most: f64) -> String {
@@ -23,7 +25,7 @@ pub fn rate(per_second: f64) -> String {
         r if r < 0.01 => "< 0.01".into(),
         r if r < 0.995 => format!("{r:.2}"),
         r if r < 99.95 => format!("{r:.1}"),
-        r => scaled(r, 1000.0, &["", " k", " M", " G", " T"]),
+        r => scaled(r, 1000.0, &THOUSANDS),
     }
 }
 
@@ -34,7 +36,7 @@ pub fn count(count: u64) -> String {
     if count < 100_000 {
         return count.to_string();
     }
-    scaled(count as f64, 1000.0, &["", " k", " M", " G", " T"])
+    scaled(count as f64, 1000.0, &THOUSANDS)
 }
 
 /// Bytes, or bytes per second: `512 B`, `1.50 KiB`, `23.4 MiB`.
@@ -43,7 +45,7 @@ pub fn bytes(bytes: f64) -> String {
     scaled(
         bytes.max(0.0),
         1024.0,
-        &[" B", " KiB", " MiB", " GiB", " TiB"],
+        &[" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"],
     )
 }
 

@@ -104,11 +104,7 @@ fn now(status: &Status) -> Markup {
         ("lost / s", bytes(rates.lost_bytes), lost),
         ("records / s", rate(rates.records), false),
         ("connections", count(status.connections), false),
-        (
-            "behind the kernel",
-            tables::seconds(status.lag_seconds),
-            false,
-        ),
+        ("lag", tables::seconds(status.lag_seconds), false),
     ];
     html! {
         section aria-label="Now" {

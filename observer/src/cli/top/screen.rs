@@ -136,24 +136,25 @@ fn tabs_line(shown: View) -> Line<'static> {
 
 /// How many rows of what.
 fn about_text(state: &State, sheet: &Sheet) -> String {
-    let mut text = match sheet.rows.len() {
+    let rows = match sheet.rows.len() {
         1 => "1 row".to_owned(),
         rows => format!("{rows} rows"),
     };
-    if state.offset > 0 {
-        text.push_str(&format!(" from {}", state.offset + 1));
-    }
+    let from = match state.offset {
+        0 => String::new(),
+        offset => format!(" from {}", offset + 1),
+    };
     let period = state.period();
-    text.push_str(&match (period.seconds, period.before) {
-        (None, _) => ", in all since the start".to_owned(),
-        (Some(seconds), Some(_)) => format!(", per second over the last {seconds:.0} s"),
-        (Some(_), None) => ", per second since the start".to_owned(),
-    });
-    for common in &sheet.common {
-        text.push_str("; ");
-        text.push_str(&cut(common, 30));
-    }
-    text
+    let over = match (period.seconds, period.before) {
+        (None, _) => "in all since the start".to_owned(),
+        (Some(seconds), Some(_)) => format!("per second over the last {seconds:.0} s"),
+        (Some(_), None) => "per second since the start".to_owned(),
+    };
+    let common = sheet.common.iter().map(|common| cut(common, 30));
+    let parts: Vec<String> = std::iter::once(format!("{rows}{from}, {over}"))
+        .chain(common)
+        .collect();
+    parts.join("; ")
 }
 
 fn foot_line(state: &State) -> Line<'static> {

@@ -62,13 +62,11 @@ fn watch(
             continue;
         }
         changed = true;
-        match event::read().context("cannot read the terminal")? {
-            Event::Key(key) if key.kind == KeyEventKind::Press => {
-                if state.key(key) == Flow::Quit {
-                    break;
-                }
-            }
-            _ => {}
+        if let Event::Key(key) = event::read().context("cannot read the terminal")?
+            && key.kind == KeyEventKind::Press
+            && state.key(key) == Flow::Quit
+        {
+            break;
         }
     }
     Ok(())
