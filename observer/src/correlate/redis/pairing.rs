@@ -3,7 +3,7 @@
 use super::lookups::{Found, Transaction};
 use super::queue::{Answered, Queue, Waiting};
 use super::subscriptions::Subscriptions;
-use super::{Exchange, Outcome};
+use super::{Exchange, Outcome, Time};
 use crate::correlate::Body;
 use crate::decode::redis::command::{Command, OTHER, Role};
 use crate::decode::redis::{Aggregate, Answer, Message, Name, Reply, Request, Status, Switch};
@@ -168,7 +168,7 @@ impl Correlator {
             Answered::Nothing if self.standing == Standing::Hidden => {
                 emit(Body::Redis(Exchange {
                     outcome: outcome(&reply.answer),
-                    ..untimed(OTHER.name, reply.span)
+                    ..untimed(&OTHER, reply.span)
                 }));
             }
             // An error may come unasked (too many clients); any other reply shows a mistake.
@@ -275,12 +275,18 @@ impl Correlator {
         found: Found,
         emit: &mut dyn FnMut(Body),
     ) {
+        // A queued command waits for nobody, now or at `EXEC`.
+        let time = if waiting.blocks && outcome != Outcome::Queued {
+            Time::Blocked
+        } else {
+            Time::Server
+        };
         emit(Body::Redis(Exchange {
-            command: waiting.command.name,
+            command: waiting.command,
             began: waiting.began.max(self.answered),
             ended,
             waited: self.answered.seconds_since(waiting.began),
-            timed: !waiting.blocks || outcome == Outcome::Queued,
+            time,
             outcome,
             hits: found.hits,
             misses: found.misses,
@@ -297,17 +303,17 @@ fn outcome(answer: &Answer) -> Outcome {
 }
 
 /// A command of which no more is known than that it was sent.
-fn unanswered(command: &Command, span: Span) -> Body {
-    Body::Redis(untimed(command.name, span))
+fn unanswered(command: &'static Command, span: Span) -> Body {
+    Body::Redis(untimed(command, span))
 }
 
-fn untimed(command: &'static str, span: Span) -> Exchange {
+fn untimed(command: &'static Command, span: Span) -> Exchange {
     Exchange {
         command,
         began: span.began,
         ended: span.ended,
         waited: 0.0,
-        timed: false,
+        time: Time::Unknown,
         outcome: Outcome::Unknown,
         hits: 0,
         misses: 0,

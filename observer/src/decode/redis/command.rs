@@ -15,6 +15,8 @@ pub struct Command {
     pub lookup: Lookup,
     /// Whether it waits for something other than the server.
     pub blocks: Blocks,
+    /// Its place in the table, from 1 on; 0 is [`OTHER`].
+    pub number: u16,
 }
 
 /// What a command does to the rest of the conversation.
@@ -159,7 +161,22 @@ const fn row(name: &'static str) -> Command {
         role: Role::Plain,
         lookup: Lookup::None,
         blocks: Blocks::Never,
+        number: 0,
     }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler, over fewer than 65,535 rows"
+)]
+const fn numbered<const ROWS: usize>(mut rows: [Command; ROWS]) -> [Command; ROWS] {
+    let mut row = 0;
+    while row < ROWS {
+        rows[row].number = row as u16 + 1;
+        row += 1;
+    }
+    rows
 }
 
 impl Command {

@@ -3,10 +3,10 @@
 //! The names are what a real `redis-server` 7.0 answers to `COMMAND`, and what later servers'
 //! documentation adds; a subcommand is written as the server itself writes it, `client|setname`.
 
-use super::{Blocks, Command, Family, Lookup, Role, row};
+use super::{Blocks, Command, Family, Lookup, Role, numbered, row};
 
 /// In the order of their names.
-pub static COMMANDS: &[Command] = &[
+pub static COMMANDS: &[Command] = &numbered([
     row("acl").role(Role::Container),
     row("acl|cat"),
     row("acl|deluser"),
@@ -441,4 +441,4 @@ pub static COMMANDS: &[Command] = &[
     row("zscore"),
     row("zunion"),
     row("zunionstore"),
-];
+]);
