@@ -375,7 +375,10 @@ impl Replies {
         match &mut self.surplus {
             _ if !acknowledges => Done::Aside,
             None => Done::Unknown,
-            Some(0) => Done::Value(Answer::Aggregate(aggregate)),
+            Some(0) => Done::Value(Answer::Aggregate(Aggregate {
+                name: self.inner,
+                ..aggregate
+            })),
             Some(surplus) => {
                 *surplus -= 1;
                 Done::Aside
