@@ -8,6 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use observer::correlate::postgres::{self, Execution, Outcome, Statement, Value, Which};
 use observer::correlate::{Body, Connection, Exchange, http, redis};
 use observer::decode::Side;
+use observer::decode::redis::command::{OTHER, find};
 use observer::export::{Symbol, Symbols};
 use observer::interpret::{Interpreter, Plan, Rules, Services, Settings};
 use observer::reassemble::ConnectionKey;
@@ -115,11 +116,11 @@ fn exchanges(c: &mut Criterion) {
         r#"{"id":"UHJvZHVjdDox","title":"Shirt"},"#.repeat(200)
     );
     let redis = Body::Redis(redis::Exchange {
-        command: "get",
+        command: find(b"get").unwrap_or(&OTHER),
         began: Timestamp(0),
         ended: Timestamp(1000),
         waited: 0.0,
-        timed: true,
+        time: redis::Time::Server,
         outcome: redis::Outcome::Ok,
         hits: 1,
         misses: 0,

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use smallvec::SmallVec;
@@ -108,7 +107,7 @@ pub struct Interpreter {
     shops: shops::Shops,
     databases: Names,
     sql_states: Names,
-    redis_errors: HashMap<[u8; 16], Symbol, foldhash::fast::RandomState>,
+    redis: redis::Words,
 }
 
 impl Interpreter {
@@ -124,7 +123,7 @@ impl Interpreter {
             connections: Connections::new(settings.connections),
             databases: Names::new(settings.databases),
             sql_states: Names::new(SQL_STATE_LIMIT),
-            redis_errors: HashMap::default(),
+            redis: redis::Words::new(&mut symbols),
             services,
             plan,
             symbols,

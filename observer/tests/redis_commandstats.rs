@@ -59,7 +59,7 @@ impl Connection {
                     let Body::Redis(exchange) = body else {
                         panic!("{body:?}");
                     };
-                    *counted.commands.entry(exchange.command).or_default() += 1;
+                    *counted.commands.entry(exchange.command.name).or_default() += 1;
                     counted.unknown += u64::from(exchange.outcome == Outcome::Unknown);
                     counted.hits += u64::from(exchange.hits);
                     counted.misses += u64::from(exchange.misses);

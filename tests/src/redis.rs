@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 use crate::process::{Place, Process, free_port, need};
 
+pub mod cluster;
+
 /// A running server; stopped when this goes.
 #[derive(Debug)]
 pub struct Redis {
@@ -44,6 +46,11 @@ impl Redis {
     /// # Errors
     /// When it is not there or does not start.
     pub fn listening(place: &Place<'_>, host: IpAddr) -> Result<Self> {
+        Self::with(place, host, &[])
+    }
+
+    /// The same with these arguments.
+    fn with(place: &Place<'_>, host: IpAddr, arguments: &[&str]) -> Result<Self> {
         let files = tempfile::tempdir()?;
         let address = SocketAddr::new(host, free_port()?.port());
         let mut command = Command::new(need("redis-server")?);
@@ -53,6 +60,7 @@ impl Redis {
             .args(["--protected-mode", "no"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(files.path())
+            .args(arguments)
             .current_dir(files.path());
         let log = files.path().join("redis.log");
         let mut process = Process::start(command, &log, place)?;
@@ -91,6 +99,32 @@ impl Redis {
             .arg("commandstats")
             .query(&mut self.client()?)?;
         Ok(text.lines().filter_map(usage).collect())
+    }
+
+    /// Removes every key and script.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn clear(&self) -> Result<()> {
+        let mut client = self.client()?;
+        let () = redis::cmd("FLUSHALL").query(&mut client)?;
+        Ok(redis::cmd("SCRIPT").arg("FLUSH").query(&mut client)?)
+    }
+
+    /// Errors it answered, by their first word.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn errors(&self) -> Result<BTreeMap<String, u64>> {
+        let text: String = redis::cmd("INFO")
+            .arg("errorstats")
+            .query(&mut self.client()?)?;
+        // errorstat_WRONGTYPE:count=2
+        let error = |line: &str| {
+            let (word, count) = line.strip_prefix("errorstat_")?.split_once(":count=")?;
+            Some((word.to_owned(), count.trim().parse().ok()?))
+        };
+        Ok(text.lines().filter_map(error).collect())
     }
 
     /// Keys found and not found since the start; EXISTS, TTL and LRANGE of nothing are misses too.

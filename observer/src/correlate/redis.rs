@@ -5,7 +5,7 @@
 //!
 //! - `SUBSCRIBE` and its relatives are answered once per channel, in RESP3 by pushes;
 //! - published messages, invalidations and the lines of `MONITOR` answer nothing;
-//! - under `CLIENT REPLY OFF` and `SKIP` no reply comes: [`Outcome::Unknown`], not timed.
+//! - under `CLIENT REPLY OFF` and `SKIP` no reply comes: [`Outcome::Unknown`], [`Time::Unknown`].
 //!
 //! # After a loss
 //! The decoder knows when pairing is without doubt again (its module `rhythm` says how) and tells
@@ -26,29 +26,40 @@ mod tests;
 pub use self::pairing::Correlator;
 pub use self::queue::QUEUE_LIMIT;
 
+use crate::decode::redis::command::Command;
 use crate::time::Timestamp;
 
 /// A command and its reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
-    /// The server's own name of it in lower case, subcommand included (`client|setname`);
-    /// `_other` for a verb no server knows.
-    pub command: &'static str,
+    /// Which; [`OTHER`](crate::decode::redis::command::OTHER) for a verb no server knows.
+    pub command: &'static Command,
     /// The later of the command's first byte and the previous reply's last byte.
     pub began: Timestamp,
     /// The reply's last byte.
     pub ended: Timestamp,
     /// Seconds it waited behind others on its connection.
     pub waited: f64,
-    /// `false` for replies whose time is not the server's: blocking commands, and those without a
-    /// reply of their own.
-    pub timed: bool,
+    /// Whose time passed between `began` and `ended`.
+    pub time: Time,
     /// How it ended.
     pub outcome: Outcome,
     /// Look-ups that found something.
     pub hits: u32,
     /// Look-ups that found nothing.
     pub misses: u32,
+}
+
+/// Whose time a command took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// The server's.
+    Server,
+    /// That of others: a blocking command was answered when they had something for it, or when its
+    /// time was over. Never a latency of the server, even where it was answered at once.
+    Blocked,
+    /// Nobody's that is known: the command or its reply was not seen, or there is no reply.
+    Unknown,
 }
 
 /// How a command ended.

@@ -115,7 +115,8 @@ pub enum Status {
 /// Several values: how many of the direct elements were there. Errors count as neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Aggregate {
-    /// What its first element says; looked at in outermost aggregates only.
+    /// What its first element says; looked at in outermost aggregates and in acknowledgements that
+    /// are pushes only.
     pub name: Name,
     /// Its last integer element, likewise.
     pub number: i64,

@@ -164,7 +164,9 @@ catalog! {
     DatabaseHopExecutions, "naytife_database_hop_executions_total", Kind::Counter, ["service", "database"],
         "SQL executions that a pooler, which serves PostgreSQL itself, passed on: those of its clients once more, so they are in no other metric.", "PostgreSQL";
     RedisCommandDuration, "naytife_redis_command_duration_seconds", Kind::Histogram(STORE_SECONDS), ["service", "command"],
-        "Duration of Redis commands.", "RESP";
+        "Duration of Redis commands, except those that wait for others (BLPOP, XREAD with BLOCK, WAIT).", "RESP";
+    RedisCommandBlocked, "naytife_redis_command_blocked_seconds", Kind::Histogram(STORE_SECONDS), ["service", "command"],
+        "Time until Redis commands that wait for others were answered: theirs, and no latency of the server.", "RESP";
     RedisCommandWait, "naytife_redis_command_wait_seconds", Kind::Histogram(STORE_SECONDS), ["service"],
         "Time Redis commands waited behind others on their connection.", "RESP";
     RedisCommands, "naytife_redis_commands_total", Kind::Counter, ["service", "command", "outcome"],

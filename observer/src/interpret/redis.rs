@@ -1,58 +1,56 @@
 //! Redis commands become facts.
 #![forbid(unsafe_code)]
 
+use hashbrown::HashMap;
+
 use super::connections::Context;
 use super::{Interpreter, fact};
 use crate::correlate::redis;
-use crate::export::{Fact, Metric, Symbol};
+use crate::decode::redis::command::{COMMANDS, Command};
+use crate::export::{Fact, Metric, Symbol, Symbols};
 
 /// First words of errors that are told apart; scripts may make up any.
 const ERROR_LIMIT: usize = 64;
 
-impl Interpreter {
-    pub(super) fn redis(
-        &mut self,
-        exchange: &redis::Exchange,
-        context: Context,
-        out: &mut dyn FnMut(Fact),
-    ) {
-        let service = context.service;
-        let command = self.symbols.intern(exchange.command);
-        if exchange.timed {
-            let seconds = exchange.ended.seconds_since(exchange.began);
-            out(fact(
-                Metric::RedisCommandDuration,
-                &[service, command],
-                seconds,
-            ));
-            out(fact(Metric::RedisCommandWait, &[service], exchange.waited));
-        }
-        let outcome = self.redis_outcome(exchange.outcome);
-        out(fact(
-            Metric::RedisCommands,
-            &[service, command, outcome],
-            1.0,
-        ));
-        for (result, count) in [("hit", exchange.hits), ("miss", exchange.misses)] {
-            if count > 0 {
-                let result = self.symbols.intern(result);
-                out(fact(
-                    Metric::RedisLookups,
-                    &[service, result],
-                    f64::from(count),
-                ));
-            }
+/// The label values of Redis: each command's facts name four of them.
+pub(super) struct Words {
+    /// By the command's number, once it was seen.
+    commands: Vec<Option<Symbol>>,
+    errors: HashMap<[u8; 16], Symbol, foldhash::fast::RandomState>,
+    ok: Symbol,
+    queued: Symbol,
+    hit: Symbol,
+    miss: Symbol,
+}
+
+impl Words {
+    pub(super) fn new(symbols: &mut Symbols) -> Self {
+        Self {
+            commands: vec![None; COMMANDS.len() + 1],
+            errors: HashMap::default(),
+            ok: symbols.intern("ok"),
+            queued: symbols.intern("queued"),
+            hit: symbols.intern("hit"),
+            miss: symbols.intern("miss"),
         }
     }
 
-    fn redis_outcome(&mut self, outcome: redis::Outcome) -> Symbol {
+    fn command(&mut self, command: &Command, symbols: &mut Symbols) -> Symbol {
+        match self.commands.get_mut(usize::from(command.number)) {
+            Some(Some(symbol)) => *symbol,
+            Some(place) => *place.insert(symbols.intern(command.name)),
+            None => Symbol::OTHER,
+        }
+    }
+
+    fn outcome(&mut self, outcome: redis::Outcome, symbols: &mut Symbols) -> Symbol {
         let word = match outcome {
-            redis::Outcome::Ok => return self.symbols.intern("ok"),
-            redis::Outcome::Queued => return self.symbols.intern("queued"),
+            redis::Outcome::Ok => return self.ok,
+            redis::Outcome::Queued => return self.queued,
             redis::Outcome::Unknown => return Symbol::UNKNOWN,
             redis::Outcome::Error(word) => word,
         };
-        if let Some(symbol) = self.redis_errors.get(&word) {
+        if let Some(symbol) = self.errors.get(&word) {
             return *symbol;
         }
         let text = std::str::from_utf8(&word)
@@ -64,11 +62,51 @@ impl Interpreter {
         if text.is_empty() || !plain {
             return Symbol::OTHER;
         }
-        if self.redis_errors.len() >= ERROR_LIMIT {
-            return self.symbols.refuse();
+        if self.errors.len() >= ERROR_LIMIT {
+            return symbols.refuse();
         }
-        let symbol = self.symbols.intern(text);
-        self.redis_errors.insert(word, symbol);
+        let symbol = symbols.intern(text);
+        self.errors.insert(word, symbol);
         symbol
+    }
+}
+
+impl Interpreter {
+    pub(super) fn redis(
+        &mut self,
+        exchange: &redis::Exchange,
+        context: Context,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        let service = context.service;
+        let command = self.redis.command(exchange.command, &mut self.symbols);
+        let metric = match exchange.time {
+            redis::Time::Server => Some(Metric::RedisCommandDuration),
+            redis::Time::Blocked => Some(Metric::RedisCommandBlocked),
+            redis::Time::Unknown => None,
+        };
+        if let Some(metric) = metric {
+            let seconds = exchange.ended.seconds_since(exchange.began);
+            out(fact(metric, &[service, command], seconds));
+            out(fact(Metric::RedisCommandWait, &[service], exchange.waited));
+        }
+        let outcome = self.redis.outcome(exchange.outcome, &mut self.symbols);
+        out(fact(
+            Metric::RedisCommands,
+            &[service, command, outcome],
+            1.0,
+        ));
+        for (result, count) in [
+            (self.redis.hit, exchange.hits),
+            (self.redis.miss, exchange.misses),
+        ] {
+            if count > 0 {
+                out(fact(
+                    Metric::RedisLookups,
+                    &[service, result],
+                    f64::from(count),
+                ));
+            }
+        }
     }
 }

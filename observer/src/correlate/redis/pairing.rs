@@ -3,7 +3,7 @@
 use super::lookups::{Found, Transaction};
 use super::queue::{Answered, Queue, Waiting};
 use super::subscriptions::Subscriptions;
-use super::{Exchange, Outcome};
+use super::{Exchange, Outcome, Time};
 use crate::correlate::Body;
 use crate::decode::redis::command::{Command, OTHER, Role};
 use crate::decode::redis::{Aggregate, Answer, Message, Name, Reply, Request, Status, Switch};
@@ -17,6 +17,8 @@ pub struct Correlator {
     queue: Queue,
     replies: Replies,
     transaction: Transaction,
+    /// The reply to `EXEC` was announced too short, and goes on.
+    executing: bool,
     subscriptions: Subscriptions,
     monitoring: bool,
     /// Last byte so far of the answer to the cancellation that is due, whose number of
@@ -60,7 +62,8 @@ impl Correlator {
             Message::Request(request) => self.request(&request, emit),
             Message::Reply(reply) => self.reply(&reply, emit),
             Message::Element(answer) => {
-                if self.is_due(Role::Exec) {
+                // Where the reply goes on behind itself, this is an element of an element.
+                if !self.executing && self.is_due(Role::Exec) {
                     self.transaction.element(&answer);
                 }
             }
@@ -103,6 +106,7 @@ impl Correlator {
             emit(unanswered(waiting.command, span));
         }
         self.transaction = Transaction::default();
+        self.executing = false;
     }
 
     fn request(&mut self, request: &Request, emit: &mut dyn FnMut(Body)) {
@@ -150,6 +154,9 @@ impl Correlator {
     }
 
     fn reply(&mut self, reply: &Reply, emit: &mut dyn FnMut(Body)) {
+        if self.executing && !reply.push {
+            return self.element(reply, emit);
+        }
         match reply.answer {
             Answer::Aggregate(aggregate) if self.is_sent_to_subscriber(&aggregate, reply, emit) => {
                 return;
@@ -157,6 +164,12 @@ impl Correlator {
             Answer::Status(Status::Monitored) if self.monitoring => return,
             _ if reply.push || self.standing == Standing::Out => return,
             _ => self.close_cancellation(emit),
+        }
+        if matches!(reply.answer, Answer::Aggregate(_)) && self.is_due(Role::Exec) {
+            self.executing = self.transaction.goes_on();
+            if self.executing {
+                return;
+            }
         }
         match self.queue.pop() {
             Answered::Waiting(waiting) => {
@@ -168,7 +181,7 @@ impl Correlator {
             Answered::Nothing if self.standing == Standing::Hidden => {
                 emit(Body::Redis(Exchange {
                     outcome: outcome(&reply.answer),
-                    ..untimed(OTHER.name, reply.span)
+                    ..untimed(&OTHER, reply.span)
                 }));
             }
             // An error may come unasked (too many clients); any other reply shows a mistake.
@@ -176,6 +189,25 @@ impl Correlator {
             Answered::Nothing => self.standing = Standing::Out,
         }
         self.answered = reply.span.ended;
+    }
+
+    /// Takes an element of the reply to `EXEC` that came behind it.
+    fn element(&mut self, reply: &Reply, emit: &mut dyn FnMut(Body)) {
+        self.transaction.element(&reply.answer);
+        if let Answer::Aggregate(aggregate) = reply.answer
+            && let Name::Subscribed(family) | Name::Unsubscribed(family) = aggregate.name
+        {
+            self.subscriptions
+                .acknowledge(family, aggregate.number, false);
+        }
+        self.executing = self.transaction.goes_on();
+        if !self.executing
+            && let Answered::Waiting(waiting) = self.queue.pop()
+        {
+            let found = self.transaction.close();
+            self.tell(&waiting, reply.span.ended, Outcome::Ok, found, emit);
+            self.answered = reply.span.ended;
+        }
     }
 
     /// Takes a published message or an acknowledgement; `false` for a reply like any other.
@@ -249,7 +281,9 @@ impl Correlator {
         let command = waiting.command;
         match (command.role, answer) {
             (_, Answer::Status(Status::Queued)) => {
-                self.transaction.queue(command.lookup);
+                let several = matches!(command.role, Role::Subscribe(_) | Role::Unsubscribe(_));
+                let results = if several { waiting.acknowledgements } else { 1 };
+                self.transaction.queue(command.lookup, results);
                 return Found::default();
             }
             (Role::Exec, Answer::Aggregate(_)) => return self.transaction.close(),
@@ -275,12 +309,18 @@ impl Correlator {
         found: Found,
         emit: &mut dyn FnMut(Body),
     ) {
+        // A queued command waits for nobody, now or at `EXEC`.
+        let time = if waiting.blocks && outcome != Outcome::Queued {
+            Time::Blocked
+        } else {
+            Time::Server
+        };
         emit(Body::Redis(Exchange {
-            command: waiting.command.name,
+            command: waiting.command,
             began: waiting.began.max(self.answered),
             ended,
             waited: self.answered.seconds_since(waiting.began),
-            timed: !waiting.blocks || outcome == Outcome::Queued,
+            time,
             outcome,
             hits: found.hits,
             misses: found.misses,
@@ -297,17 +337,17 @@ fn outcome(answer: &Answer) -> Outcome {
 }
 
 /// A command of which no more is known than that it was sent.
-fn unanswered(command: &Command, span: Span) -> Body {
-    Body::Redis(untimed(command.name, span))
+fn unanswered(command: &'static Command, span: Span) -> Body {
+    Body::Redis(untimed(command, span))
 }
 
-fn untimed(command: &'static str, span: Span) -> Exchange {
+fn untimed(command: &'static Command, span: Span) -> Exchange {
     Exchange {
         command,
         began: span.began,
         ended: span.ended,
         waited: 0.0,
-        timed: false,
+        time: Time::Unknown,
         outcome: Outcome::Unknown,
         hits: 0,
         misses: 0,

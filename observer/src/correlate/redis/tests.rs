@@ -38,7 +38,7 @@ fn pair(mut decoder: Redis, steps: &[Step]) -> Vec<Exchange> {
 
 /// `command outcome`, then what else there is to say.
 fn line(exchange: &Exchange) -> String {
-    let mut line = format!("{} ", exchange.command);
+    let mut line = format!("{} ", exchange.command.name);
     match exchange.outcome {
         Outcome::Ok => line += "ok",
         Outcome::Queued => line += "queued",
@@ -50,8 +50,10 @@ fn line(exchange: &Exchange) -> String {
     if exchange.hits + exchange.misses > 0 {
         let _ = write!(line, " +{} -{}", exchange.hits, exchange.misses);
     }
-    if !exchange.timed && exchange.outcome != Outcome::Unknown {
-        line += " untimed";
+    match exchange.time {
+        Time::Blocked => line += " blocked",
+        Time::Unknown if exchange.outcome != Outcome::Unknown => line += " untimed",
+        Time::Server | Time::Unknown => {}
     }
     line
 }

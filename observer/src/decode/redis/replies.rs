@@ -8,9 +8,14 @@
 //!   └ frame: 3 to come           └ frame: 2 to come        └ value of the first frame: the end
 //! ```
 
+mod frames;
+mod words;
+
 use smallvec::SmallVec;
 
-use super::command::{Family, Role};
+use self::frames::{Done, Frame, Kind};
+use self::words::{answer_of, error_word};
+use super::command::Role;
 use super::line::{Hold, Length, Skip, signed, take_line, take_text};
 use super::{Aggregate, Answer, Name, Reply, Request, Status, Step};
 use crate::decode::{Lost, Span};
@@ -76,41 +81,6 @@ enum State {
         skip: Skip,
         looked_at: bool,
     },
-}
-
-/// An aggregate that is not over.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    /// Elements to come; `None` is until the end marker.
-    left: Option<u64>,
-    kind: Kind,
-    begun: bool,
-    nils: u32,
-    values: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// An array, a set or a map.
-    Plain,
-    /// A push that is a message of its own.
-    Push,
-    /// A push in the midst of a reply: no element of what is around it, unless it acknowledges a
-    /// subscription that `EXEC` ran.
-    Within,
-    /// Attributes: no element of what is around them.
-    Aside,
-    /// A string in chunks.
-    Chunks,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Done {
-    Value(Answer),
-    Push(Aggregate),
-    Aside,
-    /// An acknowledgement within a reply of which nobody knows whether it is an element.
-    Unknown,
 }
 
 impl Replies {
@@ -405,7 +375,10 @@ impl Replies {
         match &mut self.surplus {
             _ if !acknowledges => Done::Aside,
             None => Done::Unknown,
-            Some(0) => Done::Value(Answer::Aggregate(aggregate)),
+            Some(0) => Done::Value(Answer::Aggregate(Aggregate {
+                name: self.inner,
+                ..aggregate
+            })),
             Some(surplus) => {
                 *surplus -= 1;
                 Done::Aside
@@ -495,51 +468,4 @@ impl Replies {
         let outermost = self.frames.len() == 1;
         (element && outermost).then_some(Step::Element(answer))
     }
-}
-
-fn answer_of(sign: u8, text: &[u8], top: bool) -> Answer {
-    match sign {
-        b'-' => Answer::Error(error_word(text)),
-        b'+' if top => Answer::Status(Status::of(text)),
-        _ => Answer::Value,
-    }
-}
-
-impl Status {
-    fn of(text: &[u8]) -> Self {
-        match text {
-            b"QUEUED" => Self::Queued,
-            [b'0'..=b'9', ..] => Self::Monitored,
-            _ if text.starts_with(b"FULLRESYNC ") || text.starts_with(b"CONTINUE") => Self::Resync,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Name {
-    fn of(word: &[u8]) -> Self {
-        match word {
-            b"message" | b"pmessage" | b"smessage" => Self::Delivered,
-            b"subscribe" => Self::Subscribed(Family::Channel),
-            b"psubscribe" => Self::Subscribed(Family::Pattern),
-            b"ssubscribe" => Self::Subscribed(Family::Shard),
-            b"unsubscribe" => Self::Unsubscribed(Family::Channel),
-            b"punsubscribe" => Self::Unsubscribed(Family::Pattern),
-            b"sunsubscribe" => Self::Unsubscribed(Family::Shard),
-            _ => Self::Other,
-        }
-    }
-}
-
-/// An error's first word, where it looks like one of a server: of a script's own errors the first
-/// word may be anything, a customer's data included.
-fn error_word(text: &[u8]) -> [u8; 16] {
-    let word = text.split(|byte| *byte == b' ').next().unwrap_or_default();
-    let mut out = [0; 16];
-    let plain = word.iter().all(|b| b.is_ascii_uppercase() || *b == b'_');
-    match out.get_mut(..word.len()) {
-        Some(place) if plain && !word.is_empty() => place.copy_from_slice(word),
-        _ => out = *b"_other\0\0\0\0\0\0\0\0\0\0",
-    }
-    out
 }

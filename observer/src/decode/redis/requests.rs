@@ -13,8 +13,18 @@ use crate::time::Timestamp;
 /// Beginning of an inline command that is looked at.
 const INLINE: usize = 96;
 
-/// Last word among which `BLOCK` of `XREADGROUP GROUP g c COUNT n BLOCK` can be.
-const LAST_OPTION: u64 = 7;
+/// Longest option of a command that waits only with one: `STREAMS`.
+const LONGEST_OPTION: u64 = 7;
+
+/// Options of `XREAD` and `XREADGROUP`, and how many words on the next one is. Behind any other
+/// word are keys, which may be called as they like.
+const OPTIONS: [(&str, u64); 5] = [
+    ("block", 2),
+    ("claim", 2),
+    ("count", 2),
+    ("group", 3),
+    ("noack", 1),
+];
 
 /// The client's direction.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub(super) struct Requests {
     over: u64,
     command: &'static Command,
     blocks: bool,
+    /// Where the next option is, if there is one.
+    option: u64,
     switch: Option<Switch>,
     /// Until the next command is whole, take only what is certain to be one.
     strict: bool,
@@ -68,6 +80,7 @@ impl Default for Requests {
             over: 0,
             command: &OTHER,
             blocks: false,
+            option: 0,
             switch: None,
             strict: false,
         }
@@ -192,6 +205,7 @@ impl Requests {
         self.over = 0;
         self.command = &OTHER;
         self.blocks = false;
+        self.option = 1;
         self.switch = None;
         self.state = State::Length;
     }
@@ -221,7 +235,7 @@ impl Requests {
             (0, _) | (1, Role::Container) | (2, Role::Reply) => return Ok(fits),
             _ => {}
         }
-        Ok(self.command.blocks == Blocks::OnOption && self.over <= LAST_OPTION && length == 5)
+        Ok(self.is_option(self.over) && length <= LONGEST_OPTION)
     }
 
     /// Takes what `bytes` has of a word; whether it is over.
@@ -263,12 +277,22 @@ impl Requests {
             2 if self.command.role == Role::Reply && self.words == 3 => {
                 self.switch = Switch::of(word);
             }
-            _ if self.command.blocks == Blocks::OnOption && index <= LAST_OPTION => {
-                self.blocks |= word.eq_ignore_ascii_case(b"block");
+            _ if self.is_option(index) => {
+                let known = OPTIONS
+                    .iter()
+                    .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+                if let Some((name, words)) = known {
+                    self.blocks |= *name == "block";
+                    self.option += words;
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_option(&self, index: u64) -> bool {
+        self.command.blocks == Blocks::OnOption && self.option == index
     }
 
     /// Takes what `bytes` has of an inline command; whether it is over.

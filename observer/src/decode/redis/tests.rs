@@ -178,6 +178,37 @@ fn a_hole_anywhere_else_is_lost_and_nothing_false_follows() {
     }
 }
 
+#[test]
+fn a_command_waits_for_others_only_by_its_own_option() {
+    for (command, blocks) in [
+        ("XREAD BLOCK 100 STREAMS s $", true),
+        ("XREAD COUNT 1 block 100 STREAMS s $", true),
+        ("XREAD COUNT 1 STREAMS block $", false),
+        ("XREAD STREAMS BLOCK BLOCK 0 0", false),
+        ("XREADGROUP GROUP BLOCK BLOCK STREAMS s >", false),
+        (
+            "XREADGROUP NOACK COUNT 1 GROUP g c BLOCK 0 STREAMS s >",
+            true,
+        ),
+        ("XREADGROUP BLOCK 0 GROUP g c STREAMS s >", true),
+        ("XREAD", false),
+        ("LPOP BLOCK", false),
+        ("BLPOP l 0", true),
+        ("WAIT 0 0", true),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut text = format!("> \"*{}\\r\\n", words.len());
+        for word in &words {
+            let _ = write!(text, "${}\\r\\n{word}\\r\\n", word.len());
+        }
+        let verb = words[0].to_ascii_lowercase();
+        let expected = format!("{verb} {} {blocks} None", words.len() - 1);
+        for text in [text + "\"\n", format!("> \"{command}\\r\\n\"\n")] {
+            assert_eq!(texts(&said(&text)), [expected.as_str()], "{text}");
+        }
+    }
+}
+
 const PING: &str = "> \"*1\\r\\n$4\\r\\nPING\\r\\n\"\n";
 const PONG: &str = "< \"+PONG\\r\\n\"\n";
 

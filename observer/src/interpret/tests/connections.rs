@@ -1,6 +1,7 @@
 //! What connections carry, and the gauges they are in.
 
 use super::*;
+use crate::decode::redis::command::find;
 
 #[test]
 fn gauges_are_balanced_whatever_ends_a_connection() {
@@ -119,23 +120,24 @@ fn redis_commands_are_counted_by_outcome_and_timed_where_the_time_is_theirs() {
     word[..9].copy_from_slice(b"WRONGTYPE");
     let mut odd = [0; 16];
     odd[..4].copy_from_slice(b"a@b!");
-    for (outcome, timed, hits, misses) in [
-        (redis::Outcome::Ok, true, 2, 1),
-        (redis::Outcome::Ok, false, 0, 0),
-        (redis::Outcome::Queued, true, 0, 0),
-        (redis::Outcome::Error(word), true, 0, 0),
-        (redis::Outcome::Error(odd), true, 0, 0),
-        (redis::Outcome::Unknown, false, 0, 0),
+    for (outcome, time, hits, misses) in [
+        (redis::Outcome::Ok, redis::Time::Server, 2, 1),
+        (redis::Outcome::Ok, redis::Time::Blocked, 0, 0),
+        (redis::Outcome::Ok, redis::Time::Unknown, 0, 0),
+        (redis::Outcome::Queued, redis::Time::Server, 0, 0),
+        (redis::Outcome::Error(word), redis::Time::Server, 0, 0),
+        (redis::Outcome::Error(odd), redis::Time::Server, 0, 0),
+        (redis::Outcome::Unknown, redis::Time::Unknown, 0, 0),
     ] {
         story.at(
             3,
             1,
             Body::Redis(redis::Exchange {
-                command: "mget",
+                command: find(b"mget").unwrap(),
                 began: Timestamp(0),
                 ended: Timestamp(1_000_000_000),
                 waited: 0.25,
-                timed,
+                time,
                 outcome,
                 hits,
                 misses,
@@ -146,13 +148,17 @@ fn redis_commands_are_counted_by_outcome_and_timed_where_the_time_is_theirs() {
         story.see("redis_command_duration_seconds"),
         [("{s1,mget}", 4.0, 4)]
     );
-    assert_eq!(story.see("redis_command_wait_seconds"), [("{s1}", 1.0, 4)]);
+    assert_eq!(
+        story.see("redis_command_blocked_seconds"),
+        [("{s1,mget}", 1.0, 1)]
+    );
+    assert_eq!(story.see("redis_command_wait_seconds"), [("{s1}", 1.25, 5)]);
     assert_eq!(
         story.see("redis_commands_total"),
         [
             ("{s1,mget,WRONGTYPE}", 1.0, 1),
             ("{s1,mget,_other}", 1.0, 1),
-            ("{s1,mget,ok}", 2.0, 2),
+            ("{s1,mget,ok}", 3.0, 3),
             ("{s1,mget,queued}", 1.0, 1),
             ("{s1,mget,unknown}", 1.0, 1),
         ]
