@@ -23,6 +23,8 @@ use crate::workloads::cgroup::Cgroups;
 mod facts;
 mod kernel;
 mod names;
+pub mod record;
+pub mod replay;
 mod watch;
 
 use facts::Facts;
@@ -34,6 +36,8 @@ use watch::{Watch, Watched};
 pub const PARTS: Parts = Parts {
     requirements,
     start,
+    record: record::record,
+    replay: replay::replay,
 };
 
 fn requirements(_config: &Config) -> Vec<Requirement> {
@@ -62,15 +66,7 @@ struct Live {
 /// # Errors
 /// One sentence that says what cannot be had; what was attached goes with it.
 pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
-    let rules = match &setup.config.rules {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the rules {}", path.display()))?;
-            Rules::parse(&text).with_context(|| format!("the rules {}", path.display()))?
-        }
-        None => Rules::naytife()?,
-    };
-    let plan = Plan::new(&rules)?;
+    let plan = plan(&setup.config)?;
     let mut capture = Capture::load(&setup.config.capture)?;
     report(&setup.config.capture);
     // Before anything is attached: what the agent says to Prometheus is not the platform's.
@@ -123,6 +119,19 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     })
     .context("cannot start a thread")?;
     Ok(Box::new(Live { watch, seen }))
+}
+
+/// The rules of a configuration, ready for use.
+fn plan(config: &Config) -> anyhow::Result<Arc<Plan>> {
+    let rules = match &config.rules {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the rules {}", path.display()))?;
+            Rules::parse(&text).with_context(|| format!("the rules {}", path.display()))?
+        }
+        None => Rules::naytife()?,
+    };
+    Ok(Plan::new(&rules)?)
 }
 
 fn report(settings: &CaptureSettings) {

@@ -19,6 +19,7 @@ pub mod host;
 mod load;
 pub mod probes;
 pub mod record;
+pub mod recording;
 pub mod ring;
 pub mod settings;
 pub mod verdicts;

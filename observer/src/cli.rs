@@ -5,18 +5,21 @@ use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 pub mod check;
 mod log;
+pub mod record;
+pub mod replay;
 pub mod run;
 
 pub use check::{Requirement, State};
 pub use run::{Failure, Running, Setup};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Selection};
 use crate::export::document;
 
 /// What the command needs from the stages it does not know.
@@ -26,6 +29,10 @@ pub struct Parts {
     pub requirements: fn(&Config) -> Vec<Requirement>,
     /// Loads and attaches the programs and starts every stage, or leaves nothing behind.
     pub start: fn(Setup) -> anyhow::Result<Box<dyn Running>>,
+    /// Records until it is told to stop, or a bound is met.
+    pub record: fn(&Config, Selection, &record::Options, &AtomicBool) -> anyhow::Result<()>,
+    /// Writes what a recording comes to.
+    pub replay: fn(&Config, &replay::Options, &mut dyn io::Write) -> anyhow::Result<()>,
 }
 
 /// Shows a shop platform what its users live through, from the kernel.
@@ -40,6 +47,15 @@ struct Arguments {
 enum Verb {
     /// Observe, and serve /metrics until SIGTERM or Ctrl-C.
     Run(Overrides),
+    /// Record what passes, without values that no rule reads, until SIGTERM or Ctrl-C.
+    Record {
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        options: record::Options,
+    },
+    /// Print the metrics, or a transcript, of a recording; needs no root.
+    Replay(replay::Options),
     /// Say what this machine lacks to run it, and what to do.
     Check(Overrides),
     /// Show or check the configuration.
@@ -120,6 +136,8 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
             log::start(&config.log);
             run::run(config, parts)?;
         }
+        Verb::Record { overrides, options } => record::record(overrides, &options, parts)?,
+        Verb::Replay(options) => replay::replay(&options, parts)?,
         Verb::Check(overrides) => {
             let config = overrides.resolve()?;
             let requirements = check::all(&config, parts);

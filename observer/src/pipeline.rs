@@ -29,6 +29,7 @@ use crate::time::Timestamp;
 pub mod conversation;
 pub mod merge;
 pub mod protocols;
+pub mod redact;
 mod session;
 pub mod statistics;
 pub mod synthetic;

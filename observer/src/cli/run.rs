@@ -65,13 +65,7 @@ pub trait Running: Send {
 pub fn run(config: Config, parts: Parts) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
     let selection = Selection::resolve(&config.cgroups)?;
-    for requirement in (parts.requirements)(&config) {
-        match requirement.state {
-            check::State::Met(_) => {}
-            check::State::Degraded(_) => tracing::warn!("{}", requirement.sentence()),
-            check::State::Missing(_) => bail!(requirement.sentence()),
-        }
-    }
+    require(&config, parts)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("observer-http")
@@ -81,6 +75,18 @@ pub fn run(config: Config, parts: Parts) -> anyhow::Result<()> {
     let result = runtime.block_on(observe(config, selection, listener, parts));
     runtime.shutdown_timeout(LINGER);
     result
+}
+
+/// Says what this machine lacks, and fails where it cannot do without.
+pub(super) fn require(config: &Config, parts: Parts) -> anyhow::Result<()> {
+    for requirement in (parts.requirements)(config) {
+        match requirement.state {
+            check::State::Met(_) => {}
+            check::State::Degraded(_) => tracing::warn!("{}", requirement.sentence()),
+            check::State::Missing(_) => bail!(requirement.sentence()),
+        }
+    }
+    Ok(())
 }
 
 async fn observe(
@@ -131,13 +137,13 @@ async fn observe(
 }
 
 /// The signals that ask a process to end.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -145,7 +151,7 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    pub(super) async fn any(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -162,6 +168,8 @@ mod tests {
         Parts {
             requirements,
             start: |_| bail!("the verifier refused the program"),
+            record: |_, _, _, _| bail!("not asked to record"),
+            replay: |_, _, _| bail!("not asked to replay"),
         }
     }
 
