@@ -50,7 +50,7 @@ use crate::time::Timestamp;
 pub use self::framing::Extent;
 pub(crate) use self::head::is_known;
 pub use self::head::{RequestHead, ResponseHead};
-pub(crate) use self::lines::{fields, request_line};
+pub(crate) use self::lines::{end_of_head, fields, request_line};
 pub use self::message::{Message, Piece};
 pub use self::pairing::IN_FLIGHT_LIMIT;
 

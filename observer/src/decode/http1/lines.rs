@@ -138,7 +138,7 @@ pub(crate) fn fields<'a>(
 }
 
 /// Where a head ends that does not end before `from`: behind its first empty line.
-pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         let line_end = at + memchr(b'\n', bytes.get(at..)?)?;

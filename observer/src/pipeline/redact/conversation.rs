@@ -15,7 +15,7 @@ use super::redis as resp;
 use super::walk::{NOTHING, Raw, hide};
 use crate::correlate::http::AbortReason;
 use crate::correlate::{http, postgres, redis};
-use crate::decode::http1::{Http1, Message, Piece};
+use crate::decode::http1::{Http1, Message, Piece, end_of_head};
 use crate::decode::postgres::{Body, Postgres};
 use crate::decode::redis::Redis;
 use crate::decode::{Decoder, Fed, Side};
@@ -173,6 +173,25 @@ impl Held {
 /// Both.
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
+fn other(side: Side) -> Side {
+    match side {
+        Side::Client => Side::Server,
+        Side::Server => Side::Client,
+    }
+}
+
+/// Bytes of the side that was fed that were given up: what a hole hides is not there to be
+/// overwritten, and what was held of the other side, of which `passed` had been, is that side's.
+fn lost_of(side: Side, input: Input<'_>, fed: Fed, passed: u64, decoder: &impl Decoder) -> u64 {
+    match (fed.lost, input) {
+        (Some((_, lost)), Input::Bytes(_)) => {
+            let others = decoder.passed(other(side)).saturating_sub(passed);
+            lost.saturating_sub(others)
+        }
+        _ => 0,
+    }
+}
+
 /// PostgreSQL.
 struct Sql {
     decoder: Postgres,
@@ -190,6 +209,7 @@ impl Conversation for Sql {
             held,
         } = self;
         let before = SIDES.map(|side| decoder.in_step(side));
+        let passed = decoder.passed(other(side));
         held.push(side, input);
         let fed = decoder.feed(side, stamp, input, &mut |message| {
             reads.note(&message);
@@ -201,10 +221,13 @@ impl Conversation for Sql {
                 reads.columns.push_back(correlator.columns_read());
             }
         });
+        let lost = lost_of(side, input, fed, passed, decoder);
         for (of, was) in SIDES.into_iter().zip(before) {
             let is = of == side && decoder.in_step(of);
-            let lost = fed.lost.filter(|_| of == side).map_or(0, |(_, bytes)| bytes);
+            let lost = if of == side { lost } else { 0 };
             held.release(of, decoder.passed(of), |raw| {
+                let was = was || raw.begins(Protocol::Postgres, of);
+                let lost = if raw.begins(Protocol::Postgres, of) { 0 } else { lost };
                 let good = (raw.end() - raw.start()).saturating_sub(lost);
                 let mut walk = raw.walk();
                 if was {
@@ -285,8 +308,11 @@ impl Conversation for Resp {
         let passed = self.decoder.passed(side);
         self.held.release(side, passed, |raw| {
             let all = raw.end() - raw.start();
+            let hole = matches!(input, Input::Hole(..));
             let good = match (was, is, fed.lost) {
                 (_, true, _) | (true, false, None) => all,
+                _ if raw.begins(Protocol::Redis, side) => all,
+                (true, false, Some(_)) if hole => all,
                 (true, false, Some((_, lost))) => all.saturating_sub(lost),
                 (false, false, _) => 0,
             };
@@ -355,6 +381,8 @@ enum Claim {
 impl Conversation for Http {
     fn feed(&mut self, side: Side, stamp: Timestamp, input: Input<'_>, emit: Emit<'_>) -> Fed {
         let begin = self.held.of(side).end();
+        let passed = self.decoder.passed(other(side));
+        let in_head = self.decoder.in_step(side).then(|| self.decoder.passed(side));
         self.held.push(side, input);
         let place = |piece: &[u8]| match input {
             Input::Bytes(bytes) => {
@@ -373,11 +401,17 @@ impl Conversation for Http {
         for claim in claims {
             claimed = self.apply(side, claim).max(claimed);
         }
-        let other = match side {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        };
-        let lost = fed.lost.map_or(0, |(_, lost)| lost);
+        let lost = lost_of(side, input, fed, passed, &self.decoder);
+        if let (Input::Hole(..), Some(at)) = (input, in_head) {
+            // The hole hides the end of a head.
+            self.head(side, at, begin.saturating_sub(at));
+            claimed = claimed.max(begin);
+        }
+        if lost > 0 && self.held.of(side).begins(Protocol::Http1, side) {
+            let end = self.held.of(side).end();
+            self.head(side, 0, end);
+            claimed = end;
+        }
         let raw = self.held.of(side);
         let good = raw.end().saturating_sub(lost).max(claimed).saturating_sub(raw.start());
         let mut walk = raw.walk();
@@ -385,7 +419,7 @@ impl Conversation for Http {
         walk.each(|bytes| if lost > 0 { bytes.fill(NOTHING) });
         self.release(side, |_| {});
         // Nothing passes here without a message, but what is given up.
-        self.release(other, |raw| raw.walk().fill(NOTHING));
+        self.release(other(side), |raw| raw.walk().fill(NOTHING));
         fed
     }
 
@@ -462,6 +496,21 @@ impl Http {
                 0
             }
         }
+    }
+
+    /// Overwrites a head whose end is not known, and what may follow it.
+    fn head(&mut self, side: Side, at: u64, size: u64) {
+        let Self { heads, held, .. } = self;
+        let Some(bytes) = held.of(side).place(at, size) else {
+            return;
+        };
+        let end = end_of_head(bytes, 0).unwrap_or(bytes.len());
+        let (head, rest) = bytes.split_at_mut(end);
+        match side {
+            Side::Client => drop(heads.request(head)),
+            Side::Server => heads.response(head),
+        }
+        hide(rest);
     }
 
     fn release(&mut self, side: Side, overwrite: impl FnOnce(&mut Raw)) {

@@ -144,7 +144,12 @@ fn server(tag: u8, body: &mut Walk<'_>, reads: &mut Reads) -> Option<()> {
             Some(())
         }
         b't' => types(body),
-        b'E' => loop {
+        // What kind of step it is; not what it holds.
+        b'R' => body.take(4).map(|_| ()),
+        b'S' => loop {
+            hide(body.through(0)?.split_last_mut()?.1);
+        },
+        b'E' | b'N' => loop {
             let [field] = *body.take(1)? else { return None };
             if field == 0 {
                 return Some(());
@@ -249,7 +254,7 @@ mod tests {
             (
                 Side::Server,
                 b"S\0\0\0\x09a\0jo\0Z\0\0\0\x05I",
-                r"S\x00\x00\x00\txxxxxZ\x00\x00\x00\x05I",
+                r"S\x00\x00\x00\tx\x00xx\x00Z\x00\x00\x00\x05I",
             ),
             (Side::Server, b"jo's message", &r"\x01".repeat(12)),
         ] {

@@ -115,13 +115,14 @@ fn reply(walk: &mut Walk<'_>, acknowledged: &mut u8) -> Option<()> {
         b'+' | b'-' | b'(' | b',' => {
             let (text, whole) = text(walk)?;
             match (sign, &*text) {
-                (b'+', b"QUEUED") => {}
+                (b'+', b"QUEUED" | b"OK" | b"PONG" | b"RESET") => {}
                 (b'+', word) if named(word) => {}
                 (b'+', [b'0'..=b'9', ..]) => text.fill(b'0'),
                 (b'+', word) if word.starts_with(b"FULLRESYNC ") => hide(text.get_mut(11..)?),
                 (b'+', word) if word.starts_with(b"CONTINUE") => hide(text.get_mut(8..)?),
                 (b'-', _) => error(text),
-                _ => hide(text),
+                (b'+', _) => hide(text),
+                _ => text.iter_mut().for_each(number),
             }
             whole.then_some(())
         }
@@ -156,6 +157,11 @@ fn reply(walk: &mut Walk<'_>, acknowledged: &mut u8) -> Option<()> {
             let mut body = walk.split(length);
             match body.whole() {
                 Some(text) if sign == b'!' => error(text),
+                // Its format.
+                Some([a, b, c, b':', text @ ..]) if sign == b'=' => {
+                    (*a, *b, *c) = (HIDDEN, HIDDEN, HIDDEN);
+                    hide(text);
+                }
                 Some(text) if sign == b'$' && named(text) => {}
                 _ => body.each(hide),
             }
@@ -164,6 +170,15 @@ fn reply(walk: &mut Walk<'_>, acknowledged: &mut u8) -> Option<()> {
         b'*' | b'%' | b'~' | b'>' | b'|' => length(walk, sign).map(|_| ()),
         b'\n' => walk.take(1).map(|_| ()),
         _ => None,
+    }
+}
+
+/// A number that stays one.
+fn number(byte: &mut u8) {
+    if byte.is_ascii_digit() {
+        *byte = b'1';
+    } else if !b".-+eEinfa".contains(byte) {
+        *byte = HIDDEN;
     }
 }
 
@@ -262,10 +277,10 @@ mod tests {
     #[test]
     fn of_a_reply_its_shape_stays() {
         for (text, want) in [
-            ("$2\r\njo\r\n+OK\r\n:-42\r\n$-1\r\n", "$2\r\nxx\r\n+xx\r\n:-11\r\n$-1\r\n"),
+            ("$2\r\njo\r\n+OK\r\n:-42\r\n$-1\r\n", "$2\r\nxx\r\n+OK\r\n:-11\r\n$-1\r\n"),
             ("-WRONGTYPE jo is a list\r\n-my secret\r\n", "-WRONGTYPE xxxxxxxxxxxx\r\n-xxxxxxxxx\r\n"),
             ("*3\r\n$9\r\nsubscribe\r\n$2\r\njo\r\n:2\r\n:2\r\n", "*3\r\n$9\r\nsubscribe\r\n$2\r\nxx\r\n:2\r\n:1\r\n"),
-            ("*2\r\n#f\r\n,1.5\r\n_\r\n", "*2\r\n#t\r\n,xxx\r\n_\r\n"),
+            ("*2\r\n#f\r\n,1.5\r\n_\r\n", "*2\r\n#t\r\n,1.1\r\n_\r\n"),
             ("+QUEUED\r\n+1339518083.1 [0 jo]\r\n", "+QUEUED\r\n+0000000000000000000\r\n"),
             ("$5\r\njo", "$5\r\nxx"),
             ("jo", "\u{1}\u{1}"),

@@ -2,6 +2,10 @@
 
 use std::collections::VecDeque;
 
+use observer_ebpf::Protocol;
+
+use crate::decode::Side;
+use crate::decode::detect::{Guess, guess};
 use crate::reassemble::Input;
 
 /// What takes the place of bytes that were given up: no protocol has a message that begins so.
@@ -83,6 +87,18 @@ impl Raw {
             at = end;
         }
         None
+    }
+
+    /// Whether it is the beginning of what passed, and is what that was told by: a message of `side`.
+    /// It may be given up all the same, as an answer to what was not seen is.
+    pub(super) fn begins(&self, protocol: Protocol, side: Side) -> bool {
+        let Some(Run::Bytes(first)) = self.runs.front().filter(|_| self.start == 0) else {
+            return false;
+        };
+        match guess(first) {
+            Guess::Found(found, of) => found == protocol && of.is_none_or(|of| of == side),
+            Guess::Undecided | Guess::Other => false,
+        }
     }
 
     /// Takes out what lies before `position`.
