@@ -33,6 +33,7 @@ pub mod redact;
 mod session;
 pub mod statistics;
 pub mod synthetic;
+pub mod transcript;
 #[cfg(test)]
 mod tests;
 pub mod worker;

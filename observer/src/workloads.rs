@@ -54,6 +54,12 @@ impl Workloads {
         }
     }
 
+    /// The workload at this end, where its cgroup has a name or its process is known.
+    pub fn known(&mut self, identity: &Identity) -> Option<String> {
+        let name = self.name(identity);
+        (&*name != UNKNOWN).then(|| name.to_string())
+    }
+
     /// The workload at this end.
     pub fn name(&mut self, identity: &Identity) -> Arc<str> {
         let name = self

@@ -23,6 +23,7 @@ use crate::export::{Agent, Observed, Recorder, Registry};
 use crate::interpret::{Interpreter, Needs};
 use crate::ledger::Ledger;
 use crate::pipeline::protocols::Known;
+use crate::pipeline::transcript::Transcript;
 use crate::pipeline::{self, Books, Interpreter as _, Polled, Worker};
 use crate::time::Timestamp;
 use crate::workloads::Workloads;
@@ -39,12 +40,22 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
     let name = options.input.display();
     let file = File::open(&options.input).with_context(|| format!("cannot open {name}"))?;
     let damaged = || format!("cannot replay {name}");
-    let (_, mut reader) = Reader::new(file).with_context(damaged)?;
+    let (preamble, mut reader) = Reader::new(file).with_context(damaged)?;
+    let mut out = BufWriter::new(out);
     let mut replay = Replay::new(config)?;
+    let mut transcript = None;
+    if options.transcript {
+        let plan = super::plan(config)?;
+        transcript = Some(Transcript::new(config.pipeline(), &plan, preamble.started));
+    }
     while let Some(item) = reader.next().with_context(damaged)? {
-        match item {
-            Item::Record(record) => replay.record(&record),
-            Item::Name(cgroup, path) => replay.name(cgroup, path),
+        match (item, &mut transcript) {
+            (Item::Name(cgroup, path), _) => replay.name(cgroup, path),
+            (Item::Record(record), Some(transcript)) => {
+                let mut name = |identity: &_| replay.names.lock().known(identity);
+                out.write_all(transcript.record(&record, &mut name).as_bytes())?;
+            }
+            (Item::Record(record), None) => replay.record(&record),
         }
     }
     let end = match reader.ending() {
@@ -58,9 +69,10 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
         }
         None => End::default(),
     };
-    let mut out = BufWriter::new(out);
-    for chunk in replay.finish(&end) {
-        out.write_all(&chunk)?;
+    if transcript.is_none() {
+        for chunk in replay.finish(&end) {
+            out.write_all(&chunk)?;
+        }
     }
     out.flush()?;
     Ok(())

@@ -414,6 +414,51 @@ fn copy(to: &mut [u8], from: u64, position: u64, bytes: &[u8]) {
     }
 }
 
+/// A request line as text, without what no rule reads of its target.
+pub(super) fn request_line(method: &[u8], target: &[u8], plan: &Arc<Plan>) -> String {
+    let mut head = [method, b" ", target, b" HTTP/1.1\r\n\r\n"].concat();
+    drop(http::Heads(Arc::clone(plan)).request(&mut head));
+    let line = String::from_utf8_lossy(&head);
+    let line = line.split(" HTTP/1.1").next().unwrap_or_default();
+    line.replace(char::is_control, " ")
+}
+
+/// A statement as text on one line, without its literals.
+pub(super) fn statement(text: &[u8]) -> String {
+    let mut text = text.to_vec();
+    sql::overwrite(&mut text);
+    String::from_utf8_lossy(&text).replace(char::is_control, " ")
+}
+
+/// Whether records stay what they are, overwritten: none is added or lost, none has another place or
+/// length, none has a byte more. The target of fuzzers.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn fuzz(data: &[u8]) {
+    use crate::capture::recording::{Item, Reader};
+    use crate::interpret::Rules;
+    let plan = Rules::naytife().and_then(|rules| Plan::new(&rules));
+    let (Ok(plan), Ok((_, mut reader))) = (plan, Reader::new(data)) else {
+        return;
+    };
+    let mut before = Recording::default();
+    while let Ok(Some(item)) = reader.next() {
+        if let Item::Record(record) = item {
+            before.add(&record);
+        }
+    }
+    let after = overwritten(&before, &plan);
+    assert_eq!(after.len(), before.len());
+    for (before, after) in before.records().zip(after.records()) {
+        let (before, after) = (before.header, after.header);
+        let same = |header: &Header| (header.time, header.cookie, header.position, header.length);
+        assert_eq!(same(&after), same(&before));
+        let captured = |header: &Header| u64::from(header.head) + u64::from(header.tail);
+        assert!(captured(&after) <= captured(&before));
+    }
+}
+
 /// A whole recording, overwritten.
 #[must_use]
 pub fn overwritten(recording: &Recording, plan: &Arc<Plan>) -> Recording {

@@ -228,8 +228,9 @@ impl Conversation for Sql {
             held.release(of, decoder.passed(of), |raw| {
                 let was = was || raw.begins(Protocol::Postgres, of);
                 let lost = if raw.begins(Protocol::Postgres, of) { 0 } else { lost };
-                let good = (raw.end() - raw.start()).saturating_sub(lost);
                 let mut walk = raw.walk();
+                pg::answer(of, &mut walk, reads);
+                let good = walk.length().saturating_sub(lost);
                 if was {
                     let mut good = walk.split(good);
                     pg::messages(of, &mut good, reads);
@@ -270,6 +271,7 @@ impl Sql {
             let in_step = self.decoder.in_step(side);
             let reads = &mut self.reads;
             self.held.release(side, u64::MAX, |raw| {
+                let in_step = in_step || raw.begins(Protocol::Postgres, side);
                 let mut walk = raw.walk();
                 if in_step {
                     pg::messages(side, &mut walk, reads);
@@ -313,12 +315,12 @@ impl Conversation for Resp {
                 (_, true, _) | (true, false, None) => all,
                 _ if raw.begins(Protocol::Redis, side) => all,
                 (true, false, Some(_)) if hole => all,
-                (true, false, Some((_, lost))) => all.saturating_sub(lost),
-                (false, false, _) => 0,
+                (_, false, Some((_, lost))) => all.saturating_sub(lost),
+                (false, false, None) => 0,
             };
             let mut walk = raw.walk();
             resp::messages(side, &mut walk.split(good));
-            walk.fill(NOTHING);
+            resp::given_up(walk);
         });
         fed
     }
@@ -343,6 +345,7 @@ impl Resp {
         for side in SIDES {
             let in_step = self.decoder.in_step(side);
             self.held.release(side, u64::MAX, |raw| {
+                let in_step = in_step || raw.begins(Protocol::Redis, side);
                 let mut walk = raw.walk();
                 if in_step {
                     resp::messages(side, &mut walk);

@@ -32,16 +32,20 @@ impl Reads {
     }
 }
 
-/// Overwrites the messages that a stretch begins with, the last of which may be cut.
-pub(super) fn messages(side: Side, walk: &mut Walk<'_>, reads: &mut Reads) {
+/// Passes over the server's answer to a request for encryption, where one is due: one byte; an old
+/// server says `E` as the tag of a message.
+pub(super) fn answer(side: Side, walk: &mut Walk<'_>, reads: &mut Reads) {
     if side == Side::Server
-        && let Some(first) = walk.seen().first()
+        && let Some(first) = walk.seen().first().copied()
         && std::mem::take(&mut reads.negotiating)
-        // One byte; an old server says `E` as the tag of a message.
-        && *first != b'E'
+        && first != b'E'
     {
         let _answer = walk.take(1);
     }
+}
+
+/// Overwrites the messages that a stretch begins with, the last of which may be cut.
+pub(super) fn messages(side: Side, walk: &mut Walk<'_>, reads: &mut Reads) {
     while let Some((kind, size, length)) = head(side, walk.seen()) {
         let _head = walk.take(size);
         let mut body = walk.split(length.into());

@@ -22,9 +22,16 @@ pub(super) fn messages(side: Side, walk: &mut Walk<'_>) {
             break;
         }
     }
-    while walk.length() > 0 {
-        walk.split(walk.length()).fill(NOTHING);
-    }
+    given_up(walk.split(u64::MAX));
+}
+
+/// Overwrites what was given up; a line that is none ends where it did.
+pub(super) fn given_up(walk: Walk<'_>) {
+    walk.each(|bytes| {
+        for byte in bytes.iter_mut().filter(|byte| **byte != b'\n') {
+            *byte = NOTHING;
+        }
+    });
 }
 
 /// One command; `None` where there is none, or no whole one.
