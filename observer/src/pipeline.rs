@@ -33,9 +33,9 @@ pub mod redact;
 mod session;
 pub mod statistics;
 pub mod synthetic;
-pub mod transcript;
 #[cfg(test)]
 mod tests;
+pub mod transcript;
 pub mod worker;
 
 pub use conversation::Protocols;

@@ -106,12 +106,17 @@ fn assert_none(differ: impl Iterator<Item = String>) {
 #[test]
 fn every_fixture_comes_to_the_same_overwritten() {
     let plan = plan();
-    assert_none(fixtures().into_iter().flat_map(|(name, steps)| {
-        [Side::Client, Side::Server].map(|vantage| {
-            let recording = Recording::of(&steps, vantage, 7);
-            differs(&format!("{name} at the {vantage:?}"), &recording, &plan)
-        })
-    }).flatten());
+    assert_none(
+        fixtures()
+            .into_iter()
+            .flat_map(|(name, steps)| {
+                [Side::Client, Side::Server].map(|vantage| {
+                    let recording = Recording::of(&steps, vantage, 7);
+                    differs(&format!("{name} at the {vantage:?}"), &recording, &plan)
+                })
+            })
+            .flatten(),
+    );
 }
 
 #[test]
@@ -131,7 +136,9 @@ fn every_fixture_with_a_hole_comes_to_the_same_overwritten() {
     assert_none(fixtures().iter().flat_map(|(name, steps)| {
         (0..steps.len().min(10)).filter_map(move |at| {
             let mut steps = steps.clone();
-            let Data::Bytes(bytes) = &steps[at].data else { return None };
+            let Data::Bytes(bytes) = &steps[at].data else {
+                return None;
+            };
             steps[at].data = Data::Hole(bytes.len() as u64);
             let recording = Recording::of(&steps, Side::Server, 7);
             differs(&format!("{name} without step {at}"), &recording, plan)
@@ -167,4 +174,3 @@ fn every_fixture_comes_back_from_a_file() {
         assert_eq!(bytes(&again), bytes(&recording), "{name}");
     }
 }
-

@@ -112,7 +112,11 @@ impl Scenario {
         command.arg("--cgroup").arg(self.cgroup.path());
         let log = directory.join(format!("{name}.log"));
         let mut process = Process::start(command, &log, &Place::default())?;
-        let told = || fs::read_to_string(&log).ok().filter(|text| text.contains("recording"));
+        let told = || {
+            fs::read_to_string(&log)
+                .ok()
+                .filter(|text| text.contains("recording"))
+        };
         process.until("record", told)?;
         Ok(process)
     }
@@ -141,20 +145,37 @@ fn held(file: &Path) -> Result<Vec<u8>> {
         }
         all.push(0);
     }
-    ensure!(matches!(reader.ending(), Some(Ending::Whole(_))), "it has its end");
+    ensure!(
+        matches!(reader.ending(), Some(Ending::Whole(_))),
+        "it has its end"
+    );
     Ok(all)
 }
 
 fn found(all: &[u8]) -> Vec<&'static str> {
-    let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
-    let hexadecimal = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let holds = |text: &str| {
+        all.windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    let hexadecimal = |text: &str| {
+        text.bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     let secrets = SECRETS.into_iter();
-    secrets.filter(|secret| holds(secret) || holds(&hexadecimal(secret))).collect()
+    secrets
+        .filter(|secret| holds(secret) || holds(&hexadecimal(secret)))
+        .collect()
 }
 
 /// What is counted of the platform: not when, to the microsecond, two agents saw it.
 fn counts(scrape: &Scrape) -> BTreeMap<String, f64> {
-    let kinds = ["naytife_http_", "naytife_database_", "naytife_redis_", "naytife_graphql_"];
+    let kinds = [
+        "naytife_http_",
+        "naytife_database_",
+        "naytife_redis_",
+        "naytife_graphql_",
+    ];
     scrape
         .samples()
         .filter(|sample| kinds.iter().any(|kind| sample.name.starts_with(kind)))
@@ -174,9 +195,16 @@ fn a_recording_counts_as_the_run_beside_it_and_keeps_no_secret() -> Result<()> {
     let live = agent.settled()?;
     ensure!(redacted.stop()?.success() && plain.stop()?.success());
     ensure!(plain.printed().contains("warning: "), "{}", plain.printed());
-    ensure!(!redacted.printed().contains("warning: "), "{}", redacted.printed());
+    ensure!(
+        !redacted.printed().contains("warning: "),
+        "{}",
+        redacted.printed()
+    );
 
-    let (redacted, plain) = (directory.path().join("redacted"), directory.path().join("plain"));
+    let (redacted, plain) = (
+        directory.path().join("redacted"),
+        directory.path().join("plain"),
+    );
     let mode = fs::metadata(&redacted)?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
     assert_eq!(found(&held(&redacted)?), [""; 0], "of these none is kept");
@@ -192,10 +220,19 @@ fn a_recording_counts_as_the_run_beside_it_and_keeps_no_secret() -> Result<()> {
     assert_eq!(counts(&Scrape::parse(&replay(&plain, &[])?)?), live);
 
     let transcript = replay(&plain, &["--transcript"])?;
-    for said in ["POST /v1/auth/register-customer?", "status 2", "CommandComplete INSERT", "set with 2 arguments"] {
+    for said in [
+        "POST /v1/auth/register-customer?",
+        "status 2",
+        "CommandComplete INSERT",
+        "set with 2 arguments",
+    ] {
         ensure!(transcript.contains(said), "{said}");
     }
-    assert_eq!(found(transcript.as_bytes()), [""; 0], "a transcript tells none either");
+    assert_eq!(
+        found(transcript.as_bytes()),
+        [""; 0],
+        "a transcript tells none either"
+    );
     Ok(())
 }
 
@@ -211,7 +248,10 @@ fn anybody_replays_what_they_may_read_and_a_cut_file_as_far_as_it_goes() -> Resu
         .arg(directory.path().join("whole"))
         .output()?;
     let said = String::from_utf8(again.stderr)?;
-    ensure!(!again.status.success() && said.contains("--force"), "{said}");
+    ensure!(
+        !again.status.success() && said.contains("--force"),
+        "{said}"
+    );
 
     let file = directory.path().join("whole");
     let bytes = fs::read(&file)?;
@@ -226,10 +266,19 @@ fn anybody_replays_what_they_may_read_and_a_cut_file_as_far_as_it_goes() -> Resu
     fs::write(&cut, &bytes[..bytes.len() - 9])?;
     let output = Command::new(binary()?).arg("replay").arg(&cut).output()?;
     let said = String::from_utf8(output.stderr)?;
-    ensure!(output.status.success() && said.contains("has no end"), "{said}");
+    ensure!(
+        output.status.success() && said.contains("has no end"),
+        "{said}"
+    );
     let stranger = directory.path().join("whole.log");
-    let output = Command::new(binary()?).arg("replay").arg(&stranger).output()?;
+    let output = Command::new(binary()?)
+        .arg("replay")
+        .arg(&stranger)
+        .output()?;
     let said = String::from_utf8(output.stderr)?;
-    ensure!(!output.status.success() && said.contains("not a recording"), "{said}");
+    ensure!(
+        !output.status.success() && said.contains("not a recording"),
+        "{said}"
+    );
     Ok(())
 }

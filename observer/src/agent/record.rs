@@ -134,13 +134,16 @@ impl Recording {
         while !stop.load(Ordering::Relaxed) {
             let found = self.drain(rings)?;
             let over = options.duration.is_some_and(|most| begun.elapsed() >= most);
-            let full = options.max_bytes.is_some_and(|most| self.writer.bytes() >= most);
+            let full = options
+                .max_bytes
+                .is_some_and(|most| self.writer.bytes() >= most);
             if over || full {
                 break;
             }
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
-                self.redactor.tick(&mut write(&mut self.writer, &mut self.failure));
+                self.redactor
+                    .tick(&mut write(&mut self.writer, &mut self.failure));
                 self.writer.flush()?;
             }
             if !found && let Some(ring) = rings.first_mut() {

@@ -201,7 +201,11 @@ impl Observed for Played {
             ],
             errors: vec![
                 ("reassemble", "connection_evicted", statistics.evicted.get()),
-                ("reassemble", "early_dropped", statistics.early_dropped.get()),
+                (
+                    "reassemble",
+                    "early_dropped",
+                    statistics.early_dropped.get(),
+                ),
             ],
             connections: statistics.connections.get(),
             ..Statistics::default()

@@ -72,7 +72,9 @@ pub fn turn_end(bytes: &[u8]) -> Option<usize> {
     let from = bytes.len().saturating_sub(TAIL_LIMIT);
     let anchor = resync::anchor(bytes.get(from..)?)?;
     let answer = anchor.answer.map(|(_, body)| body.start);
-    let begin = answer.unwrap_or(anchor.ready).checked_sub(framing::TAGGED)?;
+    let begin = answer
+        .unwrap_or(anchor.ready)
+        .checked_sub(framing::TAGGED)?;
     Some(from.saturating_add(begin))
 }
 

@@ -123,8 +123,15 @@ impl Redactor {
         let number = self.queue.push(record);
         match &record.body {
             Body::Segment(..) if !self.queue.is_ready(number) => {
-                let lane = lane(&mut self.lanes, record.header.cookie, record.header.direction);
-                let end = record.header.position.saturating_add(record.header.length.into());
+                let lane = lane(
+                    &mut self.lanes,
+                    record.header.cookie,
+                    record.header.direction,
+                );
+                let end = record
+                    .header
+                    .position
+                    .saturating_add(record.header.length.into());
                 lane.enter(number, record.header.position, end);
             }
             Body::Connection(_, identity) => self.join(record.header.cookie, identity),
@@ -239,7 +246,9 @@ impl Redactor {
                 clippy::cast_possible_truncation,
                 reason = "sequence numbers are positions modulo 2^32"
             )]
-            let sequence = other.received_first.wrapping_add(waiting.header.position as u32);
+            let sequence = other
+                .received_first
+                .wrapping_add(waiting.header.position as u32);
             let position = u64::from(sequence.wrapping_sub(identity.received_first));
             let end = position.saturating_add(waiting.header.length.into());
             lane(lanes, cookie, Direction::Received as u8).enter(number, position, end);

@@ -106,7 +106,12 @@ impl Transcript {
             if let Some((direction, hole)) = hole {
                 told.push((Some(side(direction)), hole));
             }
-            told.extend(lines.take().into_iter().map(|(side, line)| (Some(side), line)));
+            told.extend(
+                lines
+                    .take()
+                    .into_iter()
+                    .map(|(side, line)| (Some(side), line)),
+            );
             if let (What::Data(direction, Input::Bytes(bytes), _), Standing::Settled) =
                 (event.what, session.standing())
             {
@@ -134,7 +139,10 @@ impl Transcript {
                     "+{seconds}.{micros:06}s {client} {arrow} {server}  {line}"
                 );
             }
-            if matches!(event.what, What::Closed(_) | What::Failed(_) | What::Evicted) {
+            if matches!(
+                event.what,
+                What::Closed(_) | What::Failed(_) | What::Evicted
+            ) {
                 ends.remove(&key);
             }
         });

@@ -38,7 +38,18 @@ mod tests {
 
     #[test]
     fn differences_of_either_sign_come_back() {
-        let values = [0, 1, 63, 64, 127, 128, 300, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+        let values = [
+            0,
+            1,
+            63,
+            64,
+            127,
+            128,
+            300,
+            u64::MAX / 2,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         for from in values {
             for to in values {
                 assert_eq!(apply(from, difference(from, to)), to);

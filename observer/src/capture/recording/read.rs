@@ -93,7 +93,26 @@ impl<R: Read> Reader<R> {
             }
             Err(error) => return Err(error.into()),
         }
-        let [magic @ .., f0, f1, l0, l1, redacted, 0, 0, 0, _, _, _, _, _, _, _, _] = bytes else {
+        let [
+            magic @ ..,
+            f0,
+            f1,
+            l0,
+            l1,
+            redacted,
+            0,
+            0,
+            0,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+        ] = bytes
+        else {
             return Err(Damaged::Stranger);
         };
         let [.., a, b, c, d, e, f, g, h] = bytes;
@@ -214,7 +233,17 @@ impl<R: Read> Reader<R> {
         if there != 0 {
             return Err(Stop::Damaged("a field that no record has"));
         }
-        let [time, cookie, position, sender, length, head, tail, ahead, rest @ ..] = fields;
+        let [
+            time,
+            cookie,
+            position,
+            sender,
+            length,
+            head,
+            tail,
+            ahead,
+            rest @ ..,
+        ] = fields;
         let [round_trip_us, lost, flags, direction, protocol, reason] = rest;
         self.time = apply(self.time, time);
         self.cookie = apply(self.cookie, cookie);

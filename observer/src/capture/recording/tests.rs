@@ -92,7 +92,14 @@ prop_compose! {
 
 fn write(records: &[Own], end: Option<&End>) -> Vec<u8> {
     let file = File::default();
-    let mut writer = Writer::new(file.clone(), Preamble { redacted: true, started: 7 }).unwrap();
+    let mut writer = Writer::new(
+        file.clone(),
+        Preamble {
+            redacted: true,
+            started: 7,
+        },
+    )
+    .unwrap();
     writer.name(5, "/shop").unwrap();
     for record in records {
         writer.record(&record.record()).unwrap();
@@ -192,7 +199,11 @@ proptest! {
 #[test]
 fn what_was_flushed_is_there_though_the_writer_was_killed() {
     let record = Own::of(&Record {
-        header: Header { kind: Kind::Segment as u8, length: 5, ..Header::default() },
+        header: Header {
+            kind: Kind::Segment as u8,
+            length: 5,
+            ..Header::default()
+        },
         body: Body::Segment(b"", b""),
     });
     let (again, ending) = read(&write(&[record.clone(), record.clone()], None));
@@ -212,8 +223,14 @@ fn what_is_no_recording_is_one_sentence() {
         (read(b"").1.unwrap_err(), "not a recording of observer's"),
         (changed(0, b'x'), "not a recording of observer's"),
         (changed(13, 1), "not a recording of observer's"),
-        (changed(8, 9), "a recording of format 9; this version reads 1"),
-        (changed(10, 9), "a recording of records of layout 9; this version reads 1"),
+        (
+            changed(8, 9),
+            "a recording of format 9; this version reads 1",
+        ),
+        (
+            changed(10, 9),
+            "a recording of records of layout 9; this version reads 1",
+        ),
     ] {
         assert_eq!(error, expected);
     }

@@ -106,9 +106,10 @@ impl<W: Write> Writer<W> {
             protocol.into(),
             reason.into(),
         ];
-        let there = fields.iter().rev().fold(0, |there: u16, field| {
-            there << 1 | u16::from(*field != 0)
-        });
+        let there = fields
+            .iter()
+            .rev()
+            .fold(0, |there: u16, field| there << 1 | u16::from(*field != 0));
         out.extend_from_slice(&there.to_le_bytes());
         for field in fields.into_iter().filter(|field| *field != 0) {
             put(field, out);

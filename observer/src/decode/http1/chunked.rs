@@ -139,12 +139,15 @@ mod tests {
     fn take(text: &str) -> (usize, String, Progress) {
         let bytes = text.as_bytes();
         let mut data = Vec::new();
-        let (taken, progress) = Chunked::default().take(bytes, &mut |piece| data.extend(payload(piece)));
+        let (taken, progress) =
+            Chunked::default().take(bytes, &mut |piece| data.extend(payload(piece)));
         let (mut single, mut at, mut last) = (Chunked::default(), 0, Progress::More);
         let mut data_single = Vec::new();
         while at < bytes.len() && last == Progress::More {
             last = single
-                .take(&bytes[at..=at], &mut |piece| data_single.extend(payload(piece)))
+                .take(&bytes[at..=at], &mut |piece| {
+                    data_single.extend(payload(piece))
+                })
                 .1;
             at += 1;
         }

@@ -71,8 +71,10 @@ impl Bodies {
     /// A request began; `json` says what its body is.
     pub(super) fn asked(&mut self, number: u64, asked: Asked, json: bool) {
         let request = asked.request.filter(|_| json);
-        self.requests.extend(request.map(|read| Open::new(number, read)));
-        self.responses.extend(asked.response.map(|read| Open::new(number, read)));
+        self.requests
+            .extend(request.map(|read| Open::new(number, read)));
+        self.responses
+            .extend(asked.response.map(|read| Open::new(number, read)));
     }
 
     /// The next of a body's payload.

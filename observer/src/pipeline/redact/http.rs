@@ -46,7 +46,11 @@ impl Heads {
         let (_, path) = parts(line.target);
         let path = line.target.get(path).filter(|path| !path.is_empty());
         let text = String::from_utf8_lossy(path.unwrap_or(b"/"));
-        let route = self.0.routes.find(&text).and_then(|at| self.0.routes.get(at));
+        let route = self
+            .0
+            .routes
+            .find(&text)
+            .and_then(|at| self.0.routes.get(at));
         let places: &[Place] = route.map_or(&[], |route| &route.places);
         let (method_end, target) = (line.method.len(), span(&before, line.target));
         overwrite_fields(head, &before, line.length, |name| kept(name, places));
@@ -91,7 +95,10 @@ impl Heads {
 
 /// A line that is not whole: of a method and a path that begin, what detection looks at.
 fn cut_line(head: &mut [u8]) {
-    let method = head.iter().position(|byte| *byte == b' ').unwrap_or(head.len());
+    let method = head
+        .iter()
+        .position(|byte| *byte == b' ')
+        .unwrap_or(head.len());
     let (method, rest) = head.split_at_mut(method);
     if rest.is_empty() {
         // Some of a method; none is that long.
@@ -102,7 +109,10 @@ fn cut_line(head: &mut [u8]) {
         method.fill(b'X');
     }
     let slash = rest.get(1) == Some(&b'/');
-    overwrite_text(rest.get_mut(if slash { 2 } else { 1 }..).unwrap_or_default());
+    overwrite_text(
+        rest.get_mut(if slash { 2 } else { 1 }..)
+            .unwrap_or_default(),
+    );
 }
 
 /// Overwrites everything but white space.
@@ -142,7 +152,9 @@ fn overwrite_fields(
                 for (at, _) in marks.filter(|(_, byte)| matches!(byte, b'.' | b':' | b',')) {
                     restore(value_at + at..value_at + at + 1);
                 }
-                let end = value.iter().position(|byte| matches!(byte, b'.' | b':' | b','));
+                let end = value
+                    .iter()
+                    .position(|byte| matches!(byte, b'.' | b':' | b','));
                 end.unwrap_or(value.len())
             }
             None => 0,
@@ -196,10 +208,19 @@ fn overwrite_target(target: &mut [u8], connect: bool, route: Option<&Route>) {
     }
     let places: &[Place] = route.map_or(&[], |route| &route.places);
     if let Some(authority) = before.get_mut(authority) {
-        let label = authority.iter().position(|byte| matches!(byte, b'.' | b':' | b'@'));
+        let label = authority
+            .iter()
+            .position(|byte| matches!(byte, b'.' | b':' | b'@'));
         let user = authority.contains(&b'@');
-        let keeps = !user && places.iter().any(|place| matches!(place, Place::HostLabel(_)));
-        let kept = if keeps { label.unwrap_or(authority.len()) } else { 0 };
+        let keeps = !user
+            && places
+                .iter()
+                .any(|place| matches!(place, Place::HostLabel(_)));
+        let kept = if keeps {
+            label.unwrap_or(authority.len())
+        } else {
+            0
+        };
         shape(authority.get_mut(kept..).unwrap_or_default());
     }
     let Some((_, query)) = query.split_first_mut() else {
@@ -208,11 +229,14 @@ fn overwrite_target(target: &mut [u8], connect: bool, route: Option<&Route>) {
     for pair in query.split_mut(|byte| *byte == b'&') {
         let name = pair.iter().position(|byte| *byte == b'=');
         let read = |name: &[u8]| {
-            let is = |place: &Place| matches!(place, Place::Query(known, _) if known.as_bytes() == name);
+            let is =
+                |place: &Place| matches!(place, Place::Query(known, _) if known.as_bytes() == name);
             places.iter().any(is)
         };
         if !name.is_some_and(|end| pair.get(..end).is_some_and(read)) {
-            pair.iter_mut().filter(|byte| **byte != b'=').for_each(|byte| *byte = HIDDEN);
+            pair.iter_mut()
+                .filter(|byte| **byte != b'=')
+                .for_each(|byte| *byte = HIDDEN);
         }
     }
 }
@@ -307,10 +331,16 @@ mod tests {
                 "GET http://jo:pw@host/v1/shops/7 HTTP/1.1\r\n\r\n",
                 "GET http://xx:xx@xxxx/v1/shops/7 HTTP/1.1\r\n\r\n",
             ),
-            ("CONNECT bank:443 HTTP/1.1\r\n\r\n", "CONNECT aaxx:000 HTTP/1.1\r\n\r\n"),
+            (
+                "CONNECT bank:443 HTTP/1.1\r\n\r\n",
+                "CONNECT aaxx:000 HTTP/1.1\r\n\r\n",
+            ),
             ("SECRET / HTTP/1.1\r\n", "XXXXXX / HTTP/1.1\r\n"),
             ("GET /login?token=ab", "GET /xxxxxxxxxxxxxx"),
-            ("GET / HTTP/1.1\r\nCookie: sec", "GET / HTTP/1.1\r\nxxxxxxx xxx"),
+            (
+                "GET / HTTP/1.1\r\nCookie: sec",
+                "GET / HTTP/1.1\r\nxxxxxxx xxx",
+            ),
         ] {
             assert_eq!(request(head), want);
             assert_eq!(request(want), want, "twice is once");
@@ -319,7 +349,15 @@ mod tests {
 
     #[test]
     fn a_path_folds_as_before() {
-        for path in ["/a1", "/u/deadbeef", "/k%C3%A4se", "/käse", "/a/b/c/d/e/f/g/h", "/x/app.3f2e.js", "*"] {
+        for path in [
+            "/a1",
+            "/u/deadbeef",
+            "/k%C3%A4se",
+            "/käse",
+            "/a/b/c/d/e/f/g/h",
+            "/x/app.3f2e.js",
+            "*",
+        ] {
             let head = request(&format!("GET {path} HTTP/1.1\r\n"));
             let again = head.split(' ').nth(1).unwrap().to_owned();
             let folded = |path: &str| {

@@ -69,7 +69,10 @@ fn keep_document(text: &[u8], name: &str, keep: &mut impl FnMut(&[u8])) {
     let mut rest = text;
     let mut quoted = false;
     while let Some(&first) = rest.first() {
-        let word = rest.iter().position(|byte| !is_word(*byte)).unwrap_or(rest.len());
+        let word = rest
+            .iter()
+            .position(|byte| !is_word(*byte))
+            .unwrap_or(rest.len());
         let length = match first {
             // A quote is escaped in JSON; what is escaped in GraphQL is so twice.
             b'\\' if rest.starts_with(b"\\\\") => 4,
@@ -77,7 +80,9 @@ fn keep_document(text: &[u8], name: &str, keep: &mut impl FnMut(&[u8])) {
                 quoted = !quoted;
                 2
             }
-            b'\\' => Unescaped::new(rest.get(..2).unwrap_or(rest)).next().map_or(6, |_| 2),
+            b'\\' => Unescaped::new(rest.get(..2).unwrap_or(rest))
+                .next()
+                .map_or(6, |_| 2),
             _ if word > 0 => word,
             _ => 1,
         };
@@ -183,7 +188,10 @@ mod tests {
         };
         let body = r#"{"data":null,"errors":[{"message":"jo has no card"}]}"#;
         let got = overwritten(body, &read);
-        assert_eq!(got, r#"{"data":0000,"errors":[{"xxxxxxx":"xxxxxxxxxxxxxx"}]}"#);
+        assert_eq!(
+            got,
+            r#"{"data":0000,"errors":[{"xxxxxxx":"xxxxxxxxxxxxxx"}]}"#
+        );
         assert!(graphql::errors(got.as_bytes()));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::walk::NOTHING;
 use super::Queue;
+use super::walk::NOTHING;
 use crate::reassemble::Input;
 
 /// One direction.
@@ -50,7 +50,9 @@ impl Lane {
 
     /// Bytes that neither a decoder has nor detection, which keeps so many.
     pub(super) fn unclaimed(&self, kept: usize) -> usize {
-        self.waiting.saturating_sub(self.claimed).saturating_sub(kept)
+        self.waiting
+            .saturating_sub(self.claimed)
+            .saturating_sub(kept)
     }
 
     /// The next bytes may be kept so.
@@ -108,7 +110,10 @@ impl Lane {
 
     /// Lets go of the records that are decided.
     pub(super) fn settle(&mut self, queue: &mut Queue) {
-        let decided = self.slots.front().map_or(self.next, |(position, _)| *position);
+        let decided = self
+            .slots
+            .front()
+            .map_or(self.next, |(position, _)| *position);
         self.records.retain(|entry| {
             let waits = entry.to > decided;
             if !waits && let Some(waiting) = queue.get(entry.number) {

@@ -134,7 +134,10 @@ fn server(tag: u8, body: &mut Walk<'_>, reads: &mut Reads) -> Option<()> {
         b'C' => {
             let tag = body.through(0)?;
             let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-            if !tag.iter().all(|byte| plain(byte) || matches!(byte, b' ' | 0)) {
+            if !tag
+                .iter()
+                .all(|byte| plain(byte) || matches!(byte, b' ' | 0))
+            {
                 // No tag is made of these, so none is believed.
                 tag.split_last_mut()?.1.fill(b'_');
             }
@@ -274,11 +277,20 @@ mod tests {
             [&length.to_be_bytes()[..], &[0, 3, 0, 0], pairs].concat()
         };
         for (pairs, want) in [
-            (&b"user\0jo\0database\0shop\0options\0-c x=1\0\0"[..], "user\0xx\0database\0shop\0options\0xxxxxx\0\0"),
-            (b"user\0jo\0application_name\0me\0\0", "user\0jo\0application_name\0xx\0\0"),
+            (
+                &b"user\0jo\0database\0shop\0options\0-c x=1\0\0"[..],
+                "user\0xx\0database\0shop\0options\0xxxxxx\0\0",
+            ),
+            (
+                b"user\0jo\0application_name\0me\0\0",
+                "user\0jo\0application_name\0xx\0\0",
+            ),
         ] {
             let got = overwritten(Side::Client, &startup(pairs), &mut Reads::default());
-            assert!(got.ends_with(&want.escape_default().to_string().replace("\\u{0}", "\\x00")), "{got}");
+            assert!(
+                got.ends_with(&want.escape_default().to_string().replace("\\u{0}", "\\x00")),
+                "{got}"
+            );
         }
     }
 }

@@ -64,12 +64,7 @@ fn request(walk: &mut Walk<'_>) -> Option<()> {
 }
 
 /// Whether a word is one that the decoder looks at and knows.
-fn is_read(
-    index: u64,
-    count: u64,
-    word: &[u8],
-    command: &mut &'static command::Command,
-) -> bool {
+fn is_read(index: u64, count: u64, word: &[u8], command: &mut &'static command::Command) -> bool {
     let fits = word.len() <= LONGEST_WORD;
     match (index, command.role) {
         (0, _) => {
@@ -94,7 +89,10 @@ fn inline(walk: &mut Walk<'_>) -> Option<()> {
         Some(line) => line,
         None => walk.take(walk.seen().len())?,
     };
-    let count = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
+    let count = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .count();
     let mut command = &OTHER;
     let words = line.split_mut(u8::is_ascii_whitespace);
     for (index, word) in (0..).zip(words.filter(|word| !word.is_empty())) {
@@ -202,9 +200,15 @@ fn text<'a>(walk: &mut Walk<'a>) -> Option<(&'a mut [u8], bool)> {
 
 /// An error's first word stays where it is one of a server's.
 fn error(text: &mut [u8]) {
-    let word = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+    let word = text
+        .iter()
+        .position(|byte| *byte == b' ')
+        .unwrap_or(text.len());
     let known = error_word(text) != error_word(b"");
-    hide(text.get_mut(if known { word } else { 0 }..).unwrap_or_default());
+    hide(
+        text.get_mut(if known { word } else { 0 }..)
+            .unwrap_or_default(),
+    );
     if known && let Some(space) = text.get_mut(word) {
         *space = b' ';
     }
@@ -269,13 +273,28 @@ mod tests {
     #[test]
     fn of_a_command_its_name_stays() {
         for (text, want) in [
-            ("*2\r\n$3\r\nGET\r\n$2\r\njo\r\n", "*2\r\n$3\r\nGET\r\n$2\r\nxx\r\n"),
-            ("*3\r\n$4\r\nAUTH\r\n$2\r\njo\r\n$3\r\npwd\r\n", "*3\r\n$4\r\nAUTH\r\n$2\r\nxx\r\n$3\r\nxxx\r\n"),
-            ("*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$2\r\njo\r\n", "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$2\r\nxx\r\n"),
+            (
+                "*2\r\n$3\r\nGET\r\n$2\r\njo\r\n",
+                "*2\r\n$3\r\nGET\r\n$2\r\nxx\r\n",
+            ),
+            (
+                "*3\r\n$4\r\nAUTH\r\n$2\r\njo\r\n$3\r\npwd\r\n",
+                "*3\r\n$4\r\nAUTH\r\n$2\r\nxx\r\n$3\r\nxxx\r\n",
+            ),
+            (
+                "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$2\r\njo\r\n",
+                "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$2\r\nxx\r\n",
+            ),
             ("*1\r\n$2\r\njo\r\n", "*1\r\n$2\r\nxx\r\n"),
             ("GET jo\r\n\r\nsecret\n", "GET xx\r\n\r\nxxxxxx\n"),
-            ("*2\r\n$3\r\nSET\r\n$9\r\nsecre", "*2\r\n$3\r\nSET\r\n$9\r\nxxxxx"),
-            ("*2\r\n$3\r\nGET\r\nsecret\r\n", "*2\r\n$3\r\nGET\r\n\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}"),
+            (
+                "*2\r\n$3\r\nSET\r\n$9\r\nsecre",
+                "*2\r\n$3\r\nSET\r\n$9\r\nxxxxx",
+            ),
+            (
+                "*2\r\n$3\r\nGET\r\nsecret\r\n",
+                "*2\r\n$3\r\nGET\r\n\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}",
+            ),
         ] {
             assert_eq!(overwritten(Side::Client, text), want);
         }
@@ -284,11 +303,23 @@ mod tests {
     #[test]
     fn of_a_reply_its_shape_stays() {
         for (text, want) in [
-            ("$2\r\njo\r\n+OK\r\n:-42\r\n$-1\r\n", "$2\r\nxx\r\n+OK\r\n:-11\r\n$-1\r\n"),
-            ("-WRONGTYPE jo is a list\r\n-my secret\r\n", "-WRONGTYPE xxxxxxxxxxxx\r\n-xxxxxxxxx\r\n"),
-            ("*3\r\n$9\r\nsubscribe\r\n$2\r\njo\r\n:2\r\n:2\r\n", "*3\r\n$9\r\nsubscribe\r\n$2\r\nxx\r\n:2\r\n:1\r\n"),
+            (
+                "$2\r\njo\r\n+OK\r\n:-42\r\n$-1\r\n",
+                "$2\r\nxx\r\n+OK\r\n:-11\r\n$-1\r\n",
+            ),
+            (
+                "-WRONGTYPE jo is a list\r\n-my secret\r\n",
+                "-WRONGTYPE xxxxxxxxxxxx\r\n-xxxxxxxxx\r\n",
+            ),
+            (
+                "*3\r\n$9\r\nsubscribe\r\n$2\r\njo\r\n:2\r\n:2\r\n",
+                "*3\r\n$9\r\nsubscribe\r\n$2\r\nxx\r\n:2\r\n:1\r\n",
+            ),
             ("*2\r\n#f\r\n,1.5\r\n_\r\n", "*2\r\n#t\r\n,1.1\r\n_\r\n"),
-            ("+QUEUED\r\n+1339518083.1 [0 jo]\r\n", "+QUEUED\r\n+0000000000000000000\r\n"),
+            (
+                "+QUEUED\r\n+1339518083.1 [0 jo]\r\n",
+                "+QUEUED\r\n+0000000000000000000\r\n",
+            ),
             ("$5\r\njo", "$5\r\nxx"),
             ("jo", "\u{1}\u{1}"),
         ] {

@@ -8,7 +8,13 @@ use crate::interpret::sql::text;
 /// that sqlc gives the statement.
 pub(super) fn overwrite(sql: &mut [u8]) {
     // Bytes beyond ASCII are read as letters, which is what the server takes them for.
-    let letters = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { 'z' };
+    let letters = |byte: &u8| {
+        if byte.is_ascii() {
+            char::from(*byte)
+        } else {
+            'z'
+        }
+    };
     let shown: String = sql.iter().map(letters).collect();
     let mut lexer = Lexer::new(&shown);
     let mut begun = false;
@@ -50,7 +56,10 @@ fn comment(piece: &mut [u8], inside: &str, begun: bool) {
 fn string(piece: &mut [u8]) {
     let begin = match piece {
         [b'$', tag @ ..] => tag.iter().position(|byte| *byte == b'$').map(|at| at + 2),
-        _ => piece.iter().position(|byte| *byte == b'\'').map(|at| at + 1),
+        _ => piece
+            .iter()
+            .position(|byte| *byte == b'\'')
+            .map(|at| at + 1),
     };
     let begin = begin.unwrap_or(0);
     let (open, rest) = piece.split_at_mut(begin);
@@ -102,12 +111,18 @@ mod tests {
             ("select $$a b$$, $t$x$t$, $1", "select $$xxx$$, $t$x$t$, $1"),
             ("select 'unterminated", "select 'xxxxxxxxxxxx"),
             ("select 1.5e-7, 0xFFe-1, .5", "select 0.0e-0, 0x000-0, .0"),
-            ("where a = 'é' and \"é\" = 7", "where a = 'xx' and \"é\" = 0"),
+            (
+                "where a = 'é' and \"é\" = 7",
+                "where a = 'xx' and \"é\" = 0",
+            ),
             (
                 "-- name: GetShop :one for jo\nselect /* jo's */ 1 -- jo",
                 "-- name: GetShop :xxx xxx xx\nselect /* xxxx */ 0 -- xx",
             ),
-            ("select 1 -- name: GetShop :one", "select 0 -- xxxxx xxxxxxx xxxx"),
+            (
+                "select 1 -- name: GetShop :one",
+                "select 0 -- xxxxx xxxxxxx xxxx",
+            ),
         ] {
             assert_eq!(overwritten(sql), want);
             assert_eq!(facts(want), facts(sql), "{sql}");

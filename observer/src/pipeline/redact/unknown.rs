@@ -24,7 +24,9 @@ pub(super) fn overwrite(bytes: &[u8], protocols: &Overwriting, sink: &Sink) -> V
     if let Detected::Protocol(Protocol::Tls | Protocol::Http2, _) = told {
         let beginnings = BEGINNINGS.iter().filter_map(|length| {
             let mut other = nothing.clone();
-            other.get_mut(..*length)?.copy_from_slice(bytes.get(..*length)?);
+            other
+                .get_mut(..*length)?
+                .copy_from_slice(bytes.get(..*length)?);
             Some(other)
         });
         return beginnings.into_iter().find(alike).unwrap_or(nothing);

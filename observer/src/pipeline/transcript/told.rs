@@ -116,9 +116,16 @@ where
 fn http(message: &Http<'_>, plan: &Arc<Plan>) -> Option<(Side, String)> {
     Some(match message {
         Http::Request { head, .. } => {
-            let query = if head.query.is_empty() { &b""[..] } else { b"?" };
+            let query = if head.query.is_empty() {
+                &b""[..]
+            } else {
+                b"?"
+            };
             let target = [head.path, query, head.query].concat();
-            (Side::Client, redact::request_line(head.method, &target, plan))
+            (
+                Side::Client,
+                redact::request_line(head.method, &target, plan),
+            )
         }
         Http::RequestEnd { size, .. } => (Side::Client, format!("request of {size} bytes")),
         Http::Response { head, .. } => (Side::Server, format!("status {}", head.status)),
@@ -153,14 +160,20 @@ fn sql(body: &Body<'_>) -> String {
         Body::Execute { portal } => format!("Execute {}", name(portal)),
         Body::DataRow(values) => format!("DataRow of {} values", values.clone().count()),
         Body::RowDescription(columns) => {
-            let names: Vec<_> = columns.clone().map(|column| printable(column.name)).collect();
+            let names: Vec<_> = columns
+                .clone()
+                .map(|column| printable(column.name))
+                .collect();
             format!("RowDescription {}", names.join(", "))
         }
         Body::ParameterDescription(types) => {
             format!("ParameterDescription of {} types", types.clone().count())
         }
         Body::CommandComplete(tag) => {
-            format!("CommandComplete {}", tag.map_or_else(String::new, printable))
+            format!(
+                "CommandComplete {}",
+                tag.map_or_else(String::new, printable)
+            )
         }
         Body::Error { state, .. } => {
             let state = state.map_or_else(|| "(hidden)".to_owned(), |state| printable(&state));
@@ -181,15 +194,17 @@ fn resp(message: &Resp) -> Option<(Side, String)> {
             let answer = match reply.answer {
                 Answer::Nil => "nil".to_owned(),
                 Answer::Error(word) => {
-                    let end = word.iter().position(|byte| *byte == 0).unwrap_or(word.len());
+                    let end = word
+                        .iter()
+                        .position(|byte| *byte == 0)
+                        .unwrap_or(word.len());
                     format!("error {}", printable(word.get(..end).unwrap_or_default()))
                 }
                 Answer::Status(_) => "status".to_owned(),
                 Answer::Value => "value".to_owned(),
-                Answer::Aggregate(aggregate) => format!(
-                    "{} values, {} nil",
-                    aggregate.values, aggregate.nils
-                ),
+                Answer::Aggregate(aggregate) => {
+                    format!("{} values, {} nil", aggregate.values, aggregate.nils)
+                }
             };
             let push = if reply.push { "push: " } else { "" };
             (Side::Server, format!("{push}{answer}"))
