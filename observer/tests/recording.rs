@@ -123,7 +123,7 @@ fn every_fixture_comes_to_the_same_overwritten() {
 fn every_fixture_joined_in_its_midst_comes_to_the_same_overwritten() {
     let plan = &plan();
     assert_none(fixtures().iter().flat_map(|(name, steps)| {
-        (1..steps.len().min(12)).filter_map(move |skip| {
+        (1..steps.len().min(8)).filter_map(move |skip| {
             let recording = joined(&steps[skip..]);
             differs(&format!("{name} from step {skip}"), &recording, plan)
         })
@@ -134,7 +134,7 @@ fn every_fixture_joined_in_its_midst_comes_to_the_same_overwritten() {
 fn every_fixture_with_a_hole_comes_to_the_same_overwritten() {
     let plan = &plan();
     assert_none(fixtures().iter().flat_map(|(name, steps)| {
-        (0..steps.len().min(10)).filter_map(move |at| {
+        (0..steps.len().min(8)).filter_map(move |at| {
             let mut steps = steps.clone();
             let Data::Bytes(bytes) = &steps[at].data else {
                 return None;

@@ -293,7 +293,7 @@ mod tests {
             ),
             (
                 "*2\r\n$3\r\nGET\r\nsecret\r\n",
-                "*2\r\n$3\r\nGET\r\n\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}",
+                "*2\r\n$3\r\nGET\r\n\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\n",
             ),
         ] {
             assert_eq!(overwritten(Side::Client, text), want);

@@ -37,14 +37,13 @@ fn a_message_over_several_records_is_overwritten_in_all_of_them() {
         end.send(3, b"ret\r\n", out);
         end.receive(4, b"$2\r\njo\r\n", out);
     });
-    let all: Vec<_> = kept(&recording).into_iter().map(|(_, bytes)| bytes).collect();
+    let all: Vec<_> = kept(&recording)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
     assert_eq!(
         all,
-        [
-            r"*2\r\n$3\r\nGET\r\n$6\r\nxxx",
-            r"xxx\r\n",
-            r"$2\r\nxx\r\n"
-        ]
+        [r"*2\r\n$3\r\nGET\r\n$6\r\nxxx", r"xxx\r\n", r"$2\r\nxx\r\n"]
     );
 }
 
@@ -113,5 +112,9 @@ fn records_leave_in_the_order_in_which_they_came() {
         after.push(times.len());
     }
     assert_eq!(times, [1, 2, 3, 4, 5]);
-    assert_eq!(after, [1, 2, 2, 2, 5], "the third waits for the end of its head");
+    assert_eq!(
+        after,
+        [1, 2, 2, 2, 5],
+        "the third waits for the end of its head"
+    );
 }
