@@ -1,7 +1,6 @@
 //! A recording comes to the same metrics as what it is of, overwritten or not.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a fixture that cannot be read is a failed test"
 )]
 
@@ -166,7 +165,7 @@ fn every_fixture_comes_back_from_a_file() {
         let file = writer.finish(&End::default()).unwrap();
         let (_, mut reader) = Reader::new(file.as_slice()).unwrap();
         let mut again = Recording::default();
-        while let Some(item) = reader.next().unwrap() {
+        while let Some(item) = reader.item().unwrap() {
             if let Item::Record(record) = item {
                 again.add(&record);
             }

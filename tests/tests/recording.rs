@@ -1,6 +1,7 @@
 //! A recording beside a run: the same counts, and nothing in it that no rule reads.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -130,7 +131,7 @@ fn replay(file: &Path, more: &[&str]) -> Result<String> {
 fn held(file: &Path) -> Result<Vec<u8>> {
     let mut all = fs::read(file)?;
     let (_, mut reader) = Reader::new(fs::File::open(file)?)?;
-    while let Some(item) = reader.next()? {
+    while let Some(item) = reader.item()? {
         match item {
             Item::Record(record) => match record.body {
                 Body::Segment(head, tail) => {
@@ -158,9 +159,12 @@ fn found(all: &[u8]) -> Vec<&'static str> {
             .any(|window| window == text.as_bytes())
     };
     let hexadecimal = |text: &str| {
-        text.bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
+        let mut digits = String::new();
+        for byte in text.bytes() {
+            // Writing to a string does not fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        digits
     };
     let secrets = SECRETS.into_iter();
     secrets

@@ -48,7 +48,7 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
         let plan = super::plan(config)?;
         transcript = Some(Transcript::new(config.pipeline(), &plan, preamble.started));
     }
-    while let Some(item) = reader.next().with_context(damaged)? {
+    while let Some(item) = reader.item().with_context(damaged)? {
         match (item, &mut transcript) {
             (Item::Name(cgroup, path), _) => replay.name(cgroup, path),
             (Item::Record(record), Some(transcript)) => {
@@ -109,7 +109,7 @@ impl Replay {
         let needs = Needs(plan);
         let statements = Arc::new(Shared::new(Box::new(needs.clone())));
         let (recorder, registry) = Recorder::new(&config.limits);
-        let interpreted = Arc::new(AtomicU64::new(0));
+        let done = Arc::new(AtomicU64::new(0));
         let books = Books::default();
         Ok(Self {
             worker: Worker::new(
@@ -119,11 +119,11 @@ impl Replay {
                 Box::new(Known::new(Arc::new(needs), statements)),
                 Box::new(()),
             ),
-            facts: Facts::new(interpreter, recorder, Arc::clone(&interpreted), roster),
+            facts: Facts::new(interpreter, recorder, Arc::clone(&done), roster),
             names,
             registry,
             books,
-            interpreted,
+            interpreted: done,
             newest: Timestamp::default(),
             taken: 0,
         })

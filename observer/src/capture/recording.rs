@@ -87,7 +87,7 @@ pub fn fuzz(data: &[u8]) {
         return;
     };
     let mut before = 0;
-    while let Ok(Some(_)) = reader.next() {
+    while let Ok(Some(_)) = reader.item() {
         assert!(reader.offset() > before, "every item takes a byte");
         before = reader.offset();
     }

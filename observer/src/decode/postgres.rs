@@ -52,7 +52,7 @@ pub struct Postgres {
 /// those of the body. `None` where `side` sends no such message.
 #[must_use]
 pub fn head(side: Side, bytes: &[u8]) -> Option<(u32, usize, u32)> {
-    let (header, size) = match bytes {
+    let (header, length) = match bytes {
         [0, ..] if side == Side::Client => {
             let head = bytes.first_chunk()?;
             (framing::untagged(*head)?, framing::UNTAGGED)
@@ -62,7 +62,7 @@ pub fn head(side: Side, bytes: &[u8]) -> Option<(u32, usize, u32)> {
             (framing::tagged(side, *head)?, framing::TAGGED)
         }
     };
-    Some((header.kind, size, header.body))
+    Some((header.kind, length, header.body))
 }
 
 /// Where the end of a server's turn begins, at the end of these bytes: its last answer, where that

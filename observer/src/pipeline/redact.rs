@@ -452,7 +452,7 @@ pub fn fuzz(data: &[u8]) {
         return;
     };
     let mut before = Recording::default();
-    while let Ok(Some(item)) = reader.next() {
+    while let Ok(Some(item)) = reader.item() {
         if let Item::Record(record) = item {
             before.add(&record);
         }

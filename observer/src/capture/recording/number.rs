@@ -12,10 +12,6 @@ pub(super) fn put(mut number: u64, out: &mut Vec<u8>) {
     out.push(low(number));
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "only the lowest seven bits are meant"
-)]
 fn low(number: u64) -> u8 {
     (number & 0x7f) as u8
 }

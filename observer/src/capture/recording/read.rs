@@ -52,7 +52,7 @@ pub enum Item<'a> {
 pub struct Reader<R: Read> {
     input: DeflateDecoder<BufReader<R>>,
     /// The present item.
-    item: Vec<u8>,
+    bytes: Vec<u8>,
     offset: u64,
     time: u64,
     cookie: u64,
@@ -115,10 +115,11 @@ impl<R: Read> Reader<R> {
         else {
             return Err(Damaged::Stranger);
         };
-        let [.., a, b, c, d, e, f, g, h] = bytes;
         if magic != MAGIC || redacted > 1 {
             return Err(Damaged::Stranger);
         }
+        let started = bytes.last_chunk();
+        let started = started.map_or(0, |started| u64::from_le_bytes(*started));
         match (u16::from_le_bytes([f0, f1]), u16::from_le_bytes([l0, l1])) {
             (FORMAT, Version::CURRENT) => {}
             (FORMAT, layout) => return Err(Damaged::Layout(layout)),
@@ -126,11 +127,11 @@ impl<R: Read> Reader<R> {
         }
         let preamble = Preamble {
             redacted: redacted == 1,
-            started: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            started,
         };
         let reader = Self {
             input: DeflateDecoder::new(BufReader::new(input)),
-            item: Vec::new(),
+            bytes: Vec::new(),
             offset: 0,
             time: preamble.started,
             cookie: 0,
@@ -143,12 +144,12 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// [`Damaged`] where there is something else than an item, and nothing can be read beyond.
-    pub fn next(&mut self) -> Result<Option<Item<'_>>, Damaged> {
+    pub fn item(&mut self) -> Result<Option<Item<'_>>, Damaged> {
         if self.ending.is_some() {
             return Ok(None);
         }
         let before = self.offset;
-        self.item.clear();
+        self.bytes.clear();
         let read = self.read();
         let what = match read {
             Ok(what) => what,
@@ -160,11 +161,11 @@ impl<R: Read> Reader<R> {
             Err(Stop::Unreadable(error)) => return Err(error.into()),
         };
         match what {
-            What::Record => match Record::parse(&self.item) {
+            What::Record => match Record::parse(&self.bytes) {
                 Ok(record) => Ok(Some(Item::Record(record))),
                 Err(_) => Err(Damaged::Inside(before, "a record that contradicts itself")),
             },
-            What::Name(cgroup) => match std::str::from_utf8(&self.item) {
+            What::Name(cgroup) => match std::str::from_utf8(&self.bytes) {
                 Ok(path) => Ok(Some(Item::Name(cgroup, path))),
                 Err(_) => Err(Damaged::Inside(before, "a path that is no text")),
             },
@@ -279,7 +280,7 @@ impl<R: Read> Reader<R> {
             return Err(Stop::Damaged("a record longer than any"));
         }
         debug_assert_eq!(header.as_bytes().len(), HEADER_SIZE);
-        self.item.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(header.as_bytes());
         self.take(body)
     }
 
@@ -310,7 +311,9 @@ impl<R: Read> Reader<R> {
 
     /// Appends so many bytes to the item, as they come: a length alone costs no memory.
     fn take(&mut self, length: u64) -> Result<(), Stop> {
-        let read = (&mut self.input).take(length).read_to_end(&mut self.item)? as u64;
+        let read = (&mut self.input)
+            .take(length)
+            .read_to_end(&mut self.bytes)? as u64;
         self.offset += read;
         if read < length {
             return Err(Stop::Cut);

@@ -104,13 +104,12 @@ fn write(records: &[Own], end: Option<&End>) -> Vec<u8> {
     for record in records {
         writer.record(&record.record()).unwrap();
     }
-    match end {
-        Some(end) => writer.finish(end).unwrap().0.take(),
-        None => {
-            writer.flush().unwrap();
-            file.0.borrow().clone()
-        }
+    if let Some(end) = end {
+        writer.finish(end).unwrap();
+    } else {
+        writer.flush().unwrap();
     }
+    file.0.borrow().clone()
 }
 
 /// A file that is still there when its writer is gone.
@@ -136,7 +135,7 @@ fn read(file: &[u8]) -> (Vec<Own>, Result<Ending, String>) {
     };
     assert_eq!((preamble.redacted, preamble.started), (true, 7));
     loop {
-        match reader.next() {
+        match reader.item() {
             Ok(Some(Item::Record(record))) => records.push(Own::of(&record)),
             Ok(Some(Item::Name(cgroup, path))) => assert_eq!((cgroup, path), (5, "/shop")),
             Ok(None) => return (records, Ok(reader.ending().unwrap())),

@@ -146,7 +146,7 @@ mod tests {
         while at < bytes.len() && last == Progress::More {
             last = single
                 .take(&bytes[at..=at], &mut |piece| {
-                    data_single.extend(payload(piece))
+                    data_single.extend(payload(piece));
                 })
                 .1;
             at += 1;

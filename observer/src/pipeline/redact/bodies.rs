@@ -78,17 +78,17 @@ impl Bodies {
     }
 
     /// The next of a body's payload.
-    pub(super) fn piece(&mut self, side: Side, number: u64, at: u64, size: usize, raw: &mut Raw) {
+    pub(super) fn piece(&mut self, side: Side, number: u64, at: u64, length: usize, raw: &mut Raw) {
         let open = self.of(side).iter_mut().find(|open| open.number == number);
         match open {
             Some(open) => {
-                open.pieces.push((at, size));
-                open.size += size;
+                open.pieces.push((at, length));
+                open.size += length;
                 if open.size > BODY_LIMIT {
                     self.over(side, number, raw);
                 }
             }
-            None => hide(raw.place(at, size as u64).unwrap_or_default()),
+            None => hide(raw.place(at, length as u64).unwrap_or_default()),
         }
     }
 

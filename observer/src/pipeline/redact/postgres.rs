@@ -40,22 +40,21 @@ pub(super) fn answer(side: Side, walk: &mut Walk<'_>, reads: &mut Reads) {
         && std::mem::take(&mut reads.negotiating)
         && first != b'E'
     {
-        let _answer = walk.take(1);
+        walk.take(1);
     }
 }
 
 /// Overwrites the messages that a stretch begins with, the last of which may be cut.
 pub(super) fn messages(side: Side, walk: &mut Walk<'_>, reads: &mut Reads) {
     while let Some((kind, size, length)) = head(side, walk.seen()) {
-        let _head = walk.take(size);
+        walk.take(size);
         let mut body = walk.split(length.into());
-        let walked = match (side, u8::try_from(kind)) {
+        // What ends early, or is none of these, holds nothing more that is read.
+        match (side, u8::try_from(kind)) {
             (Side::Client, Ok(tag)) => client(tag, &mut body, reads),
             (Side::Server, Ok(tag)) => server(tag, &mut body, reads),
             (_, Err(_)) => untagged(kind, &mut body),
         };
-        // What ended early or is none of these holds nothing that is read.
-        let _cut = walked;
         body.each(hide);
     }
     if walk.length() < 5 {

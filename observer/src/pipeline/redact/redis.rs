@@ -107,7 +107,7 @@ fn inline(walk: &mut Walk<'_>) -> Option<()> {
 /// how many of the next ones belong to what acknowledges a subscription.
 fn reply(walk: &mut Walk<'_>, acknowledged: &mut u8) -> Option<()> {
     let sign = *walk.seen().first()?;
-    let acknowledges = *acknowledged > 0;
+    let counted = *acknowledged > 0;
     *acknowledged = acknowledged.saturating_sub(1);
     let mut named = |text: &[u8]| {
         let name = Name::of(text);
@@ -134,7 +134,7 @@ fn reply(walk: &mut Walk<'_>, acknowledged: &mut u8) -> Option<()> {
         b':' => {
             let (text, whole) = text(walk)?;
             let digits = text.iter_mut().filter(|byte| byte.is_ascii_digit());
-            if !acknowledges {
+            if !counted {
                 digits.for_each(|digit| *digit = b'1');
             }
             whole.then_some(())

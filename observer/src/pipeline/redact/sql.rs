@@ -7,19 +7,18 @@ use crate::interpret::sql::text;
 /// Overwrites the strings, numbers and comments of a text; what names things stays, and the name
 /// that sqlc gives the statement.
 pub(super) fn overwrite(sql: &mut [u8]) {
-    let shown = match std::str::from_utf8(sql) {
-        Ok(text) => text.to_owned(),
+    let shown = if let Ok(text) = std::str::from_utf8(sql) {
+        text.to_owned()
+    } else {
         // Of another encoding: what is beyond ASCII is read as letters, as the server reads it.
-        Err(_) => {
-            let letter = |byte: &u8| {
-                if byte.is_ascii() {
-                    char::from(*byte)
-                } else {
-                    'z'
-                }
-            };
-            sql.iter().map(letter).collect()
-        }
+        let letter = |byte: &u8| {
+            if byte.is_ascii() {
+                char::from(*byte)
+            } else {
+                'z'
+            }
+        };
+        sql.iter().map(letter).collect()
     };
     let mut lexer = Lexer::new(&shown);
     let mut begun = false;

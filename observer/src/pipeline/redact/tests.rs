@@ -70,7 +70,7 @@ fn a_stream_that_is_not_decoded_is_kept_as_lengths() {
 
 #[test]
 fn of_a_message_longer_than_may_be_held_the_rest_is_not_kept() {
-    let chunk = [b'a'; 60_000];
+    let chunk = vec![b'a'; 60_000];
     let length = 60_000 * 20;
     let mut recording = Recording::default();
     let mut end = End::pair(1, 2).0;

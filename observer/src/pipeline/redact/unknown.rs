@@ -2,7 +2,7 @@
 
 use observer_ebpf::Protocol;
 
-use super::super::conversation::{Detected, Opening, Protocols};
+use super::super::conversation::{Detected, Opening, Protocols as _};
 use super::conversation::{Overwriting, Said, Sink};
 use super::walk::NOTHING;
 use crate::decode::Side;

@@ -136,7 +136,7 @@ fn http(message: &Http<'_>, plan: &Arc<Plan>) -> Option<(Side, String)> {
 }
 
 fn sql(body: &Body<'_>) -> String {
-    let name = |name: &Option<&[u8]>| match name {
+    let name = |name: Option<&[u8]>| match name {
         Some([]) => "(unnamed)".to_owned(),
         Some(name) => printable(name),
         None => "(hidden)".to_owned(),
@@ -145,19 +145,19 @@ fn sql(body: &Body<'_>) -> String {
         Body::Startup(startup) => format!("Startup database {}", printable(startup.database)),
         Body::Query(text) => format!("Query {}", redact::statement(text.bytes)),
         Body::Parse { name: of, text, .. } => {
-            format!("Parse {} {}", name(of), redact::statement(text.bytes))
+            format!("Parse {} {}", name(*of), redact::statement(text.bytes))
         }
         Body::Bind(bind) => format!(
             "Bind {} to {} with {} values",
-            name(&bind.portal),
-            name(&bind.statement),
+            name(bind.portal),
+            name(bind.statement),
             bind.values.clone().count()
         ),
-        Body::Describe(Target::Statement(of)) => format!("Describe statement {}", name(of)),
-        Body::Describe(Target::Portal(of)) => format!("Describe portal {}", name(of)),
-        Body::Close(Target::Statement(of)) => format!("Close statement {}", name(of)),
-        Body::Close(Target::Portal(of)) => format!("Close portal {}", name(of)),
-        Body::Execute { portal } => format!("Execute {}", name(portal)),
+        Body::Describe(Target::Statement(of)) => format!("Describe statement {}", name(*of)),
+        Body::Describe(Target::Portal(of)) => format!("Describe portal {}", name(*of)),
+        Body::Close(Target::Statement(of)) => format!("Close statement {}", name(*of)),
+        Body::Close(Target::Portal(of)) => format!("Close portal {}", name(*of)),
+        Body::Execute { portal } => format!("Execute {}", name(*portal)),
         Body::DataRow(values) => format!("DataRow of {} values", values.clone().count()),
         Body::RowDescription(columns) => {
             let names: Vec<_> = columns

@@ -26,6 +26,7 @@ pub(super) struct Http {
 }
 
 /// What a decoder said lies where.
+#[derive(Clone, Copy)]
 enum Claim {
     Request {
         number: u64,
@@ -74,7 +75,7 @@ impl Conversation for Http {
         let mut claims = Vec::new();
         let correlator = &mut self.correlator;
         let fed = self.decoder.feed(side, stamp, input, &mut |message| {
-            claims.extend(claim(&message, place));
+            claims.push(claim(&message, place));
             correlator.on(message, emit);
         });
         let mut claimed = 0;
@@ -100,11 +101,9 @@ impl Conversation for Http {
             .saturating_sub(raw.start());
         let mut walk = raw.walk();
         let _good = walk.split(good);
-        walk.each(|bytes| {
-            if lost > 0 {
-                bytes.fill(NOTHING)
-            }
-        });
+        if lost > 0 {
+            walk.fill(NOTHING);
+        }
         self.release(side, |_| {});
         // Nothing passes here without a message, but what is given up.
         self.release(other(side), |raw| raw.walk().fill(NOTHING));
@@ -119,7 +118,7 @@ impl Conversation for Http {
         let mut claims = Vec::new();
         let correlator = &mut self.correlator;
         self.decoder.finish(side, stamp, &mut |message| {
-            claims.extend(claim(&message, |_| 0));
+            claims.push(claim(&message, |_| 0));
             correlator.on(message, emit);
         });
         for claim in claims {
@@ -173,7 +172,7 @@ impl Http {
                 json,
             } => {
                 if let Some(head) = held.server.place(at, size) {
-                    heads.response(head);
+                    Heads::response(head);
                     if !json {
                         bodies.over(Side::Server, number, &mut held.server);
                     }
@@ -198,16 +197,16 @@ impl Http {
     }
 
     /// Overwrites a head whose end is not known, and what may follow it.
-    fn head(&mut self, side: Side, at: u64, size: u64) {
+    fn head(&mut self, side: Side, at: u64, length: u64) {
         let Self { heads, held, .. } = self;
-        let Some(bytes) = held.of(side).place(at, size) else {
+        let Some(bytes) = held.of(side).place(at, length) else {
             return;
         };
         let end = end_of_head(bytes, 0).unwrap_or(bytes.len());
         let (head, rest) = bytes.split_at_mut(end);
         match side {
             Side::Client => drop(heads.request(head)),
-            Side::Server => heads.response(head),
+            Side::Server => Heads::response(head),
         }
         hide(rest);
     }
@@ -231,7 +230,7 @@ impl Http {
                     (Some(head), Side::Client) => {
                         heads.request(head);
                     }
-                    (Some(head), Side::Server) => heads.response(head),
+                    (Some(head), Side::Server) => Heads::response(head),
                     (None, _) => walk.fill(NOTHING),
                 }
             });
@@ -246,42 +245,42 @@ impl Drop for Http {
 }
 
 /// What a message says lies where; `place` is that of a piece of the input.
-fn claim(message: &Message<'_>, place: impl Fn(&[u8]) -> u64) -> Option<Claim> {
+fn claim(message: &Message<'_>, place: impl Fn(&[u8]) -> u64) -> Claim {
     let (side, number, piece) = match *message {
         Message::Request {
             number, at, head, ..
         } => {
             let (size, json) = (head.size, head.json);
-            return Some(Claim::Request {
+            return Claim::Request {
                 number,
                 at,
                 size,
                 json,
-            });
+            };
         }
         Message::Response {
             number, at, head, ..
         } => {
             let (size, json) = (head.size, head.json || head.interim());
-            return Some(Claim::Response {
+            return Claim::Response {
                 number,
                 at,
                 size,
                 json,
-            });
+            };
         }
         Message::RequestBody { number, piece } => (Side::Client, number, piece),
         Message::ResponseBody { number, piece } => (Side::Server, number, piece),
         Message::RequestEnd { number, .. } => {
             let side = Side::Client;
-            return Some(Claim::Over { side, number });
+            return Claim::Over { side, number };
         }
         Message::ResponseEnd { number, .. } | Message::Hidden { number, .. } => {
             let side = Side::Server;
-            return Some(Claim::Over { side, number });
+            return Claim::Over { side, number };
         }
     };
-    Some(match piece {
+    match piece {
         Piece::Bytes(bytes) => Claim::Body {
             number,
             at: place(bytes),
@@ -292,7 +291,7 @@ fn claim(message: &Message<'_>, place: impl Fn(&[u8]) -> u64) -> Option<Claim> {
             size: bytes.len(),
         },
         Piece::Hole(_) => Claim::Over { side, number },
-    })
+    }
 }
 
 /// Extensions and trailers go, but for the last chunk's line: it ends a body whose borders of chunks
