@@ -24,7 +24,9 @@ use crate::workloads::cgroup::Cgroups;
 mod facts;
 mod kernel;
 mod names;
+pub mod record;
 mod reload;
+pub mod replay;
 mod watch;
 
 use facts::Facts;
@@ -37,6 +39,8 @@ use watch::{Watch, Watched};
 pub const PARTS: Parts = Parts {
     requirements,
     start,
+    record: record::record,
+    replay: replay::replay,
 };
 
 fn requirements(config: &Config) -> Vec<Requirement> {
@@ -116,7 +120,7 @@ struct Live {
 /// One sentence that says what cannot be had; what was attached goes with it.
 pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let files = Files::new(&setup.layers, &setup.config);
-    let plan = Plan::new(&setup.config.rules()?)?;
+    let plan = plan(&setup.config)?;
     let mut capture = Capture::load(&setup.config.capture)?;
     report(&setup.config.capture);
     // Before anything is attached: what the agent says to Prometheus is not the platform's.
@@ -179,6 +183,11 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     })
     .context("cannot start a thread")?;
     Ok(Box::new(Live { watch, seen }))
+}
+
+/// The rules of a configuration, ready for use.
+fn plan(config: &Config) -> anyhow::Result<Arc<Plan>> {
+    Ok(Plan::new(&config.rules()?)?)
 }
 
 fn report(settings: &CaptureSettings) {

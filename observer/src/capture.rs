@@ -20,6 +20,7 @@ pub mod listeners;
 mod load;
 pub mod probes;
 pub mod record;
+pub mod recording;
 pub mod ring;
 pub mod settings;
 pub mod verdicts;

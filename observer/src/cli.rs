@@ -5,19 +5,22 @@ use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 pub mod check;
 mod log;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod top;
 
 pub use check::{Requirement, State};
 pub use run::{Failure, Running, Setup};
 
-use crate::config::{self, Config, Layers, Options, Problems};
+use crate::config::{self, Config, Layers, Options, Problems, Selection};
 use crate::export::document;
 
 /// What the command needs from the stages it does not know.
@@ -27,6 +30,10 @@ pub struct Parts {
     pub requirements: fn(&Config) -> Vec<Requirement>,
     /// Loads and attaches the programs and starts every stage, or leaves nothing behind.
     pub start: fn(Setup) -> anyhow::Result<Box<dyn Running>>,
+    /// Records until it is told to stop, or a bound is met.
+    pub record: fn(&Config, Selection, &record::Options, &AtomicBool) -> anyhow::Result<()>,
+    /// Writes what a recording comes to.
+    pub replay: fn(&Config, &replay::Options, &mut dyn io::Write) -> anyhow::Result<()>,
 }
 
 /// Shows a shop platform what its users live through, from the kernel.
@@ -41,6 +48,15 @@ struct Arguments {
 enum Verb {
     /// Observe, and serve /metrics until SIGTERM or Ctrl-C.
     Run(Overrides),
+    /// Record what passes, without values that no rule reads, until SIGTERM or Ctrl-C.
+    Record {
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        options: record::Options,
+    },
+    /// Print the metrics, or a transcript, of a recording; needs no root.
+    Replay(replay::Options),
     /// Say what this machine lacks to run it, and what to do.
     Check(Overrides),
     /// Show in the terminal what an agent sees: routes, shops, queries, Redis, connections, losses.
@@ -164,6 +180,8 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
             log::start(&config.log);
             run::run(config, layers, parts)?;
         }
+        Verb::Record { overrides, options } => record::record(overrides, &options, parts)?,
+        Verb::Replay(options) => replay::replay(&options, parts)?,
         Verb::Check(overrides) => {
             let config = overrides.resolve()?;
             let requirements = check::all(&config, parts);

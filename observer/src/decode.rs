@@ -109,6 +109,13 @@ pub trait Decoder: 'static {
         0
     }
 
+    /// How far it is through with a side, counted from the first byte fed, holes included: what lies
+    /// behind begins a message that is not whole, or is held.
+    fn passed(&self, side: Side) -> u64;
+
+    /// Whether what lies behind [`Self::passed`] is where a message is known to begin.
+    fn in_step(&self, side: Side) -> bool;
+
     /// The direction ended in order: an answer delimited by the end of the stream is complete.
     fn finish(&mut self, side: Side, stamp: Timestamp, out: &mut dyn FnMut(Self::Message<'_>));
 }

@@ -31,11 +31,13 @@ pub mod conversation;
 pub mod fuzz;
 pub mod merge;
 pub mod protocols;
+pub mod redact;
 mod session;
 pub mod statistics;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+pub mod transcript;
 pub mod worker;
 
 pub use conversation::Protocols;

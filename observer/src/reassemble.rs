@@ -127,8 +127,8 @@ pub enum What<'a> {
     Accepted,
     /// A connect did not succeed; there was never data.
     Failed(Reason),
-    /// The next stretch of a direction.
-    Data(Direction, Input<'a>),
+    /// The next stretch of a direction, and the position of its first byte.
+    Data(Direction, Input<'a>, u64),
     /// The direction ended in order: FIN, all before it delivered.
     Finished(Direction),
     /// A segment was sent again; nothing new.

@@ -47,6 +47,19 @@ impl Workloads {
         self.roster.clone()
     }
 
+    /// A cgroup has this path, whatever this machine says.
+    pub fn remember(&mut self, cgroup: u64, path: &str) {
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.remember(cgroup, path);
+        }
+    }
+
+    /// The workload at this end, where its cgroup has a name or its process is known.
+    pub fn known(&mut self, identity: &Identity) -> Option<String> {
+        let name = self.name(identity);
+        (&*name != UNKNOWN).then(|| name.to_string())
+    }
+
     /// The workload at this end.
     pub fn name(&mut self, identity: &Identity) -> Arc<str> {
         let name = self

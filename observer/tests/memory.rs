@@ -118,7 +118,7 @@ fn streams() -> Vec<Stream> {
 }
 
 fn worker() -> Worker {
-    let needs = Needs(Plan::new(&Rules::naytife().unwrap()).unwrap());
+    let needs = Needs::new(Plan::new(&Rules::naytife().unwrap()).unwrap());
     let statements = Arc::new(Shared::new(Box::new(needs.clone())));
     let known = Box::new(Known::new(Arc::new(needs), statements));
     let vantages = Arc::new(Vantages::default());

@@ -51,6 +51,11 @@ impl Scrape {
         }
     }
 
+    /// Every sample, as they came.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter()
+    }
+
     /// How many lines there are.
     pub fn lines(&self) -> usize {
         self.samples.len()

@@ -91,13 +91,7 @@ pub fn inside(mut config: Config, layers: Layers, parts: Parts, host: Host) -> a
 fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
     let selection = Selection::resolve(&config.cgroups)?;
-    for requirement in (parts.requirements)(&config) {
-        match requirement.state {
-            check::State::Met(_) => {}
-            check::State::Degraded(_) => tracing::warn!("{}", requirement.sentence()),
-            check::State::Missing(_) => bail!(requirement.sentence()),
-        }
-    }
+    require(&config, parts)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("observer-http")
@@ -107,6 +101,18 @@ fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> an
     let result = runtime.block_on(observe(config, layers, selection, listener, parts, host));
     runtime.shutdown_timeout(LINGER);
     result
+}
+
+/// Says what this machine lacks, and fails where it cannot do without.
+pub(super) fn require(config: &Config, parts: Parts) -> anyhow::Result<()> {
+    for requirement in (parts.requirements)(config) {
+        match requirement.state {
+            check::State::Met(_) => {}
+            check::State::Degraded(_) => tracing::warn!("{}", requirement.sentence()),
+            check::State::Missing(_) => bail!(requirement.sentence()),
+        }
+    }
+    Ok(())
 }
 
 async fn observe(
@@ -193,20 +199,20 @@ impl End {
 }
 
 /// The signals that ask a process to end.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
     }
 
-    async fn any(&mut self) {
+    pub(super) async fn any(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -234,6 +240,8 @@ mod tests {
         Parts {
             requirements,
             start: |_| bail!("the verifier refused the program"),
+            record: |_, _, _, _| bail!("not asked to record"),
+            replay: |_, _, _| bail!("not asked to replay"),
         }
     }
 

@@ -49,7 +49,9 @@ use crate::reassemble::{Cause, Input};
 use crate::time::Timestamp;
 
 pub use self::framing::Extent;
+pub(crate) use self::head::is_known;
 pub use self::head::{RequestHead, ResponseHead};
+pub(crate) use self::lines::{end_of_head, fields, request_line};
 pub use self::message::{Message, Piece};
 pub use self::pairing::IN_FLIGHT_LIMIT;
 
@@ -92,6 +94,8 @@ impl Decoder for Http1 {
         }
         let turn = self.last != Some(side);
         self.last = Some(side);
+        let direction = self.direction(side);
+        direction.fed = direction.fed.saturating_add(input.length());
         let lost = match input {
             Input::Bytes(bytes) => self.bytes(side, stamp, bytes, turn, out),
             Input::Hole(length, cause) => self.hole(side, stamp, length, cause, turn, out),
@@ -107,6 +111,15 @@ impl Decoder for Http1 {
     fn held(&self) -> u64 {
         let heads = (self.client.held().len() + self.server.held().len()) as u64;
         heads + self.owed.map_or(0, |(_, bytes)| bytes)
+    }
+
+    fn passed(&self, side: Side) -> u64 {
+        let direction = self.of(side);
+        direction.fed.saturating_sub(direction.held().len() as u64)
+    }
+
+    fn in_step(&self, side: Side) -> bool {
+        matches!(self.of(side).state, State::Head)
     }
 
     fn finish(&mut self, side: Side, _: Timestamp, out: &mut dyn FnMut(Message<'_>)) {
@@ -199,6 +212,7 @@ impl Http1 {
                 return Ok(1);
             }
             direction.began = stamp;
+            direction.at = direction.fed.saturating_sub(bytes.len() as u64);
             match self.message(side, stamp, bytes, out) {
                 Ok(Some(taken)) => return Ok(taken),
                 Ok(None) => return Err((0, Lost::TooLong)),
@@ -226,7 +240,7 @@ impl Http1 {
         let read = match side {
             Side::Client => {
                 let strict = self.client.tentative.is_some();
-                lines::request_line(self.client.held(), strict).err()
+                request_line(self.client.held(), strict).err()
             }
             Side::Server => lines::status_line(self.server.held()).err(),
         };
@@ -280,7 +294,13 @@ impl Http1 {
             began: client.began,
             ended: stamp,
         };
-        out(Message::Request { number, span, head });
+        let at = client.at;
+        out(Message::Request {
+            number,
+            span,
+            at,
+            head,
+        });
         match (Body::of(head.extent), head.extent) {
             (Some(body), _) => self.client.state = State::Body(body),
             (None, Extent::Unknown) => self.lose(Side::Client, Lost::Malformed, stamp, out),
@@ -319,7 +339,13 @@ impl Http1 {
             ended: stamp,
         };
         server.ended = stamp;
-        out(Message::Response { number, span, head });
+        let at = server.at;
+        out(Message::Response {
+            number,
+            span,
+            at,
+            head,
+        });
         if head.interim() {
             return;
         }
@@ -354,8 +380,8 @@ impl Http1 {
         let State::Body(body) = &mut direction.state else {
             return Ok(0);
         };
-        let (taken, progress) = body.take(bytes, &mut |bytes| {
-            out(Message::body(side, number, Piece::Bytes(bytes)));
+        let (taken, progress) = body.take(bytes, &mut |piece| {
+            out(Message::body(side, number, piece));
         });
         direction.size = direction.size.saturating_add(taken as u64);
         direction.ended = stamp;

@@ -48,6 +48,36 @@ pub struct Postgres {
     link: Link,
 }
 
+/// Reads the head of a message of `side`, tagged or not: its tag or code, the bytes of the head and
+/// those of the body. `None` where `side` sends no such message.
+#[must_use]
+pub fn head(side: Side, bytes: &[u8]) -> Option<(u32, usize, u32)> {
+    let (header, length) = match bytes {
+        [0, ..] if side == Side::Client => {
+            let head = bytes.first_chunk()?;
+            (framing::untagged(*head)?, framing::UNTAGGED)
+        }
+        _ => {
+            let head = bytes.first_chunk()?;
+            (framing::tagged(side, *head)?, framing::TAGGED)
+        }
+    };
+    Some((header.kind, length, header.body))
+}
+
+/// Where the end of a server's turn begins, at the end of these bytes: its last answer, where that
+/// can be told, and its `ReadyForQuery`.
+#[must_use]
+pub fn turn_end(bytes: &[u8]) -> Option<usize> {
+    let from = bytes.len().saturating_sub(TAIL_LIMIT);
+    let anchor = resync::anchor(bytes.get(from..)?)?;
+    let answer = anchor.answer.map(|(_, body)| body.start);
+    let begin = answer
+        .unwrap_or(anchor.ready)
+        .checked_sub(framing::TAGGED)?;
+    Some(from.saturating_add(begin))
+}
+
 impl Default for Postgres {
     fn default() -> Self {
         Self::new()
@@ -68,12 +98,25 @@ impl Decoder for Postgres {
                 (None, Side::Server) => self.server(stamp, input, &mut given_up, out),
             }
             self.link.last = Some(side);
+            let stream = match side {
+                Side::Client => &mut self.client,
+                Side::Server => &mut self.server,
+            };
+            stream.fed = stream.fed.saturating_add(input.length());
         }
         Fed { lost: given_up.0 }
     }
 
     fn held(&self) -> u64 {
         (self.client.held.len() + self.server.held.len()) as u64
+    }
+
+    fn passed(&self, side: Side) -> u64 {
+        self.stream(side).passed()
+    }
+
+    fn in_step(&self, side: Side) -> bool {
+        self.link.opaque.is_none() && !matches!(self.stream(side).step, Step::Adrift(_))
     }
 
     fn finish(&mut self, _: Side, _: Timestamp, _: Out<'_>) {}
@@ -87,6 +130,13 @@ impl Postgres {
             client: Stream::new(Side::Client),
             server: Stream::new(Side::Server),
             link: Link::default(),
+        }
+    }
+
+    fn stream(&self, side: Side) -> &Stream {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
         }
     }
 

@@ -8,8 +8,8 @@
 //! 2 KiB more at most for the deepest nesting that is followed.
 
 pub mod command;
-mod line;
-mod replies;
+pub(crate) mod line;
+pub(crate) mod replies;
 mod requests;
 mod rhythm;
 #[cfg(test)]
@@ -65,7 +65,7 @@ pub enum Switch {
 }
 
 impl Switch {
-    fn of(word: &[u8]) -> Option<Self> {
+    pub(crate) fn of(word: &[u8]) -> Option<Self> {
         [("on", Self::On), ("off", Self::Off), ("skip", Self::Skip)]
             .into_iter()
             .find_map(|(name, switch)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(switch))
@@ -183,6 +183,10 @@ pub struct Redis {
     /// The next whole command is in step.
     due: bool,
     last: Option<Side>,
+    /// Bytes of the client and of the server that passed, holes included.
+    fed: [u64; 2],
+    /// How far it is through with them.
+    passed: [u64; 2],
     /// The stream is that of replication, for good.
     upgraded: bool,
 }
@@ -199,6 +203,8 @@ impl Redis {
             rhythm: Rhythm::new(true),
             due: false,
             last: None,
+            fed: [0; 2],
+            passed: [0; 2],
             upgraded: false,
         }
     }
@@ -213,6 +219,21 @@ impl Redis {
             rhythm: Rhythm::new(false),
             ..Self::opened()
         }
+    }
+
+    /// What passed of a side, and how far it is through with that.
+    fn of(&mut self, side: Side) -> [&mut u64; 2] {
+        let ([a, b], [c, d]) = (&mut self.fed, &mut self.passed);
+        match side {
+            Side::Client => [a, c],
+            Side::Server => [b, d],
+        }
+    }
+
+    /// All that passed is whole, but for the last `rest` bytes.
+    fn whole(&mut self, side: Side, rest: usize) {
+        let [fed, passed] = self.of(side);
+        *passed = fed.saturating_sub(rest as u64);
     }
 
     /// The client speaks, for the first time or after the server.
@@ -259,6 +280,7 @@ impl Redis {
         loop {
             match self.requests.next(stamp, &mut bytes) {
                 Step::Message(request) => {
+                    self.whole(Side::Client, bytes.len());
                     self.client = Standing::InStep;
                     if self.due {
                         self.due = false;
@@ -308,6 +330,7 @@ impl Redis {
             };
             match self.replies.next(stamp, &mut bytes) {
                 Step::Message(reply) => {
+                    self.whole(Side::Server, bytes.len());
                     if !reply.push {
                         self.rhythm.reply();
                     }
@@ -436,11 +459,37 @@ impl Decoder for Redis {
         if side == Side::Server {
             self.rhythm.answered(stamp);
         }
-        match (side, input) {
+        let [fed, _] = self.of(side);
+        *fed = fed.saturating_add(length);
+        let given_up = match (side, input) {
             (_, Input::Hole(length, cause)) => self.hole(side, stamp, (length, cause), out),
             (Side::Client, Input::Bytes(bytes)) => self.client_bytes(stamp, bytes, out),
             (Side::Server, Input::Bytes(bytes)) => self.server_bytes(stamp, bytes, out),
+        };
+        let (standing, between) = match side {
+            Side::Client => (self.client, self.requests.at_boundary()),
+            Side::Server => (self.server, self.replies.at_boundary()),
+        };
+        if between || self.upgraded || matches!(standing, Standing::Out(_)) {
+            self.whole(side, 0);
         }
+        given_up
+    }
+
+    fn passed(&self, side: Side) -> u64 {
+        let [client, server] = self.passed;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    fn in_step(&self, side: Side) -> bool {
+        let standing = match side {
+            Side::Client => self.client,
+            Side::Server => self.server,
+        };
+        !self.upgraded && !matches!(standing, Standing::Out(_))
     }
 
     /// No message of the protocol ends with the stream.

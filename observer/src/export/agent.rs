@@ -124,6 +124,8 @@ pub(super) struct Scrapes {
 pub struct Agent {
     observed: OnceLock<Arc<dyn Observed>>,
     started: f64,
+    /// What it shows comes from a recording: of itself it says nothing.
+    recorded: bool,
     pub(super) scrapes: Scrapes,
 }
 
@@ -141,12 +143,24 @@ impl Default for Agent {
         Self {
             observed: OnceLock::new(),
             started: clock::unix_seconds(),
+            recorded: false,
             scrapes: Scrapes::default(),
         }
     }
 }
 
 impl Agent {
+    /// A pipeline that a recording went through: no process, and no time but the recording's.
+    #[must_use]
+    pub fn recorded(observed: Arc<dyn Observed>) -> Self {
+        let agent = Self {
+            recorded: true,
+            ..Self::default()
+        };
+        agent.observe(observed);
+        agent
+    }
+
     /// The pipeline runs. The first one counts; an agent has one.
     pub fn observe(&self, observed: Arc<dyn Observed>) {
         if self.observed.set(observed).is_err() {
@@ -203,9 +217,11 @@ impl Agent {
     /// Writes every metric of the agent's own, in the order of their names.
     pub(super) fn write(&self, registry: &Registry, text: &mut Text) {
         let mut samples = Samples::new();
-        self.write_identity(&mut samples);
-        write_process(&mut samples);
-        write_registry(&mut samples, registry);
+        if !self.recorded {
+            self.write_identity(&mut samples);
+            write_process(&mut samples);
+            write_registry(&mut samples, registry);
+        }
         let statistics = match self.observed() {
             Some(observed) => write_observed(&mut samples, observed),
             None => Statistics::default(),

@@ -86,12 +86,36 @@ struct Spoken {
     turns: u32,
 }
 
+/// What a connection is taken for.
+pub(super) enum Standing<'a> {
+    /// Not known yet; these bytes of its present turn may still tell.
+    Detecting(&'a [u8]),
+    /// It is decoded.
+    Spoken,
+    /// It is not, for good.
+    Settled,
+}
+
 impl Session {
+    /// What it is taken for.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        match &self.state {
+            State::Detecting(detecting) => Standing::Detecting(detecting.kept()),
+            State::Spoken(_) => Standing::Spoken,
+            State::Settled(_) => Standing::Settled,
+        }
+    }
+
+    /// Who of the two this end is, as its decoder is told.
+    pub(super) fn side(&self) -> Side {
+        self.vantage.unwrap_or(Side::Client)
+    }
+
     /// Takes the connection's next event.
     pub(super) fn on(&mut self, event: Event<'_>, context: &mut Context<'_>) {
         let (key, time) = (event.connection, event.time);
         match event.what {
-            What::Data(direction, input) => self.data(&event, direction, input, context),
+            What::Data(direction, input, _) => self.data(&event, direction, input, context),
             What::Identified(identity) => self.identify(key, time, identity, context),
             What::Opened => self.say(key, time, Body::Opened, context),
             What::Accepted => self.say(key, time, Body::Accepted, context),

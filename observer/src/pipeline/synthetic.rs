@@ -18,7 +18,7 @@ use observer_ebpf::{Direction, Flags, Header, Identity, Kind, Opener, Protocol, 
 use zerocopy::IntoBytes as _;
 
 use super::{Polled, Source};
-use crate::capture::record::Record;
+use crate::capture::record::{Body, Record};
 use crate::decode::Side;
 use crate::decode::transcript::{Data, Step};
 
@@ -38,6 +38,17 @@ impl Recording {
             self.bytes.extend_from_slice(part);
         }
         self.ends.push(self.bytes.len());
+    }
+
+    /// Adds a record.
+    pub fn add(&mut self, record: &Record<'_>) {
+        let header = &record.header;
+        match &record.body {
+            Body::Segment(head, tail) => self.push(header, &[head, tail]),
+            Body::Early(identity, head) => self.push(header, &[identity.as_bytes(), head]),
+            Body::Connection(_, identity) => self.push(header, &[identity.as_bytes()]),
+            Body::Process(_, process) => self.push(header, &[process.as_bytes()]),
+        }
     }
 
     /// How many records there are.

@@ -115,7 +115,7 @@ impl All {
     fn take(&mut self, event: &Event<'_>) {
         let cookie = event.connection.0;
         match &event.what {
-            What::Data(direction, input) => {
+            What::Data(direction, input, _) => {
                 if !matches!(input, Input::Hole(_, Cause::Record)) {
                     self.ours = self.ours.wrapping_add(input.length());
                 }

@@ -62,7 +62,8 @@ struct Seen {
 impl Seen {
     fn take(&mut self, what: &What<'_>) {
         match what {
-            What::Data(_, input) => {
+            What::Data(_, input, position) => {
+                assert_eq!(*position, self.next as u64, "it says where it is");
                 let length = usize::try_from(input.length()).unwrap();
                 if let Input::Bytes(bytes) = input {
                     let expected: Vec<u8> = (self.next..self.next + length).map(byte).collect();

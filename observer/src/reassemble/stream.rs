@@ -58,15 +58,19 @@ impl Segment<'_> {
 
     fn deliver(&self, direction: Direction, out: &mut impl FnMut(What<'_>)) {
         if !self.head.is_empty() {
-            out(What::Data(direction, Input::Bytes(self.head)));
+            let input = Input::Bytes(self.head);
+            out(What::Data(direction, input, self.position));
         }
         let captured = self.head.len() as u64 + self.tail.len() as u64;
         let hole = self.length.saturating_sub(captured);
         if hole > 0 {
-            out(What::Data(direction, Input::Hole(hole, Cause::Budget)));
+            let position = self.position.saturating_add(self.head.len() as u64);
+            let input = Input::Hole(hole, Cause::Budget);
+            out(What::Data(direction, input, position));
         }
         if !self.tail.is_empty() {
-            out(What::Data(direction, Input::Bytes(self.tail)));
+            let position = self.end().saturating_sub(self.tail.len() as u64);
+            out(What::Data(direction, Input::Bytes(self.tail), position));
         }
     }
 }
@@ -201,10 +205,10 @@ impl Stream {
             let waiting = self.held.front().map(|held| held.position);
             let missing = waiting.unwrap_or(floor).min(floor).saturating_sub(next);
             if missing > 0 {
-                next += missing;
                 books.counts.missing_bytes = books.counts.missing_bytes.wrapping_add(missing);
                 let hole = Input::Hole(missing, Cause::Record);
-                out(What::Data(self.direction, hole));
+                out(What::Data(self.direction, hole, next));
+                next += missing;
             }
             next = self.join(next, books, out);
         }

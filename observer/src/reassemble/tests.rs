@@ -74,9 +74,9 @@ fn show(event: &Event<'_>) -> String {
     };
     let what = match event.what {
         What::Identified(_) => "identified".into(),
-        What::Data(d, Input::Bytes(b)) => format!("{} {}", side(d), String::from_utf8_lossy(b)),
-        What::Data(d, Input::Hole(n, Cause::Budget)) => format!("{} budget {n}", side(d)),
-        What::Data(d, Input::Hole(n, Cause::Record)) => format!("{} missing {n}", side(d)),
+        What::Data(d, Input::Bytes(b), _) => format!("{} {}", side(d), String::from_utf8_lossy(b)),
+        What::Data(d, Input::Hole(n, Cause::Budget), _) => format!("{} budget {n}", side(d)),
+        What::Data(d, Input::Hole(n, Cause::Record), _) => format!("{} missing {n}", side(d)),
         What::Finished(d) => format!("{} end", side(d)),
         What::Closed(reason) => format!("closed {}", reason.label()),
         What::Failed(reason) => format!("failed {}", reason.label()),

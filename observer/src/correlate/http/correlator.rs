@@ -64,7 +64,9 @@ impl Correlator {
     /// [`Body::Http`] or [`Body::HttpAborted`], at the latest by [`Self::end`].
     pub fn on(&mut self, message: Message<'_>, emit: &mut dyn FnMut(Body)) {
         match message {
-            Message::Request { number, span, head } => {
+            Message::Request {
+                number, span, head, ..
+            } => {
                 self.request(number, span, &head);
                 emit(Body::HttpBegan);
             }
@@ -238,6 +240,7 @@ fn keep(body: &mut Vec<u8>, room: &mut usize, piece: Piece<'_>, budget: usize) -
             };
             kept.len()
         }
+        Piece::Aside(_) => 0,
         Piece::Hole(_) => {
             *room = 0;
             0
@@ -248,6 +251,7 @@ fn keep(body: &mut Vec<u8>, room: &mut usize, piece: Piece<'_>, budget: usize) -
 fn length(piece: Piece<'_>) -> u64 {
     match piece {
         Piece::Bytes(bytes) => bytes.len() as u64,
+        Piece::Aside(_) => 0,
         Piece::Hole(length) => length,
     }
 }

@@ -195,6 +195,23 @@ impl Correlator {
         self.statements.clear();
     }
 
+    /// The parameters of a `Bind` that rules read, counted from 0; to be asked before it is taken.
+    #[must_use]
+    pub fn parameters_read(&mut self, bind: &Bind<'_>) -> SmallVec<[usize; 2]> {
+        let (prepared, _) = self.prepared(bind);
+        let wanted = prepared.wanted();
+        let numbers = wanted.iter().flat_map(|wanted| &wanted.parameters);
+        numbers
+            .filter_map(|number| usize::from(*number).checked_sub(1))
+            .collect()
+    }
+
+    /// The columns of the last row that rules read, counted from 0.
+    #[must_use]
+    pub fn columns_read(&self) -> SmallVec<[usize; 2]> {
+        self.answer.selection.fields().collect()
+    }
+
     /// Whether the request at the head is a statement that the server runs.
     pub(super) fn running(&self) -> bool {
         match self.queue.front() {
@@ -373,13 +390,7 @@ impl Correlator {
     }
 
     fn bind(&mut self, bind: &Bind<'_>) -> Request {
-        let pending = bind.statement.and_then(|name| self.pending(name));
-        let early = pending.is_some();
-        let prepared = match (pending, bind.statement) {
-            (Some(pending), _) => pending,
-            (None, Some(name)) => self.statements.resolve(name),
-            (None, None) => Arc::default(),
-        };
+        let (prepared, early) = self.prepared(bind);
         let sure = prepared.text().is_some() && !early;
         let mut made = Box::new(Portal::default());
         if let Some(wanted) = prepared.wanted() {
@@ -394,6 +405,17 @@ impl Correlator {
             portal: bind.portal.map(Name::from_slice),
             statement: bind.statement.filter(|_| !sure).map(Into::into),
             made,
+        }
+    }
+
+    /// What a `Bind` makes a portal of, and whether the server has yet to prepare that.
+    fn prepared(&mut self, bind: &Bind<'_>) -> (Arc<Prepared>, bool) {
+        let Some(name) = bind.statement else {
+            return (Arc::default(), false);
+        };
+        match self.pending(name) {
+            Some(pending) => (pending, true),
+            None => (self.statements.resolve(name), false),
         }
     }
 

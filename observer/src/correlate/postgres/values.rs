@@ -29,6 +29,11 @@ impl Selection {
         self.columns.is_empty()
     }
 
+    /// Their places in a row, from 0.
+    pub(super) fn fields(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().map(Selected::field)
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Selected> {
         self.columns.iter_mut()
     }

@@ -2,6 +2,7 @@
 
 use super::chunked::Chunked;
 use super::framing::Extent;
+use super::message::Piece;
 use crate::decode::Lost;
 
 /// The closing bytes of a chunked body without trailers.
@@ -69,26 +70,29 @@ impl Body {
     }
 
     /// Takes bytes up to the body's end; the number taken, and what that led to. `piece` is
-    /// offered the payload, without its framing.
+    /// offered the payload, and what is neither payload nor its framing.
     pub(super) fn take<'a>(
         &mut self,
         bytes: &'a [u8],
-        piece: &mut dyn FnMut(&'a [u8]),
+        piece: &mut dyn FnMut(Piece<'a>),
     ) -> (usize, Progress) {
         match self {
             Self::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX);
                 let data = bytes.get(..length).unwrap_or(bytes);
-                piece(data);
+                piece(Piece::Bytes(data));
                 *left = left.saturating_sub(data.len() as u64);
                 (data.len(), done(*left == 0))
             }
             Self::Chunked(chunked) => chunked.take(bytes, piece),
             Self::UntilClose => {
-                piece(bytes);
+                piece(Piece::Bytes(bytes));
                 (bytes.len(), Progress::More)
             }
-            Self::Blind(blind) => (bytes.len(), done(blind.ends_with(bytes))),
+            Self::Blind(blind) => {
+                piece(Piece::Aside(bytes));
+                (bytes.len(), done(blind.ends_with(bytes)))
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use memchr::memchr;
 
 use super::body::Progress;
+use super::message::Piece;
 use crate::decode::Lost;
 
 /// Where in a chunked body the stream is.
@@ -42,15 +43,21 @@ impl Chunked {
     pub(super) fn take<'a>(
         &mut self,
         bytes: &'a [u8],
-        piece: &mut dyn FnMut(&'a [u8]),
+        piece: &mut dyn FnMut(Piece<'a>),
     ) -> (usize, Progress) {
         let mut rest = bytes;
         let mut progress = Progress::More;
         while let ([byte, tail @ ..], Progress::More) = (rest, progress) {
             (rest, progress) = match self.at {
                 At::Data => (self.data(rest, piece), Progress::More),
-                At::Extension | At::Trailer => (self.pass(rest), Progress::More),
-                _ => (tail, self.step(*byte)),
+                At::Extension | At::Trailer => (self.pass(rest, piece), Progress::More),
+                _ => {
+                    let progress = self.step(*byte);
+                    if self.at == At::Trailer {
+                        piece(Piece::Aside(rest.get(..1).unwrap_or_default()));
+                    }
+                    (tail, progress)
+                }
             };
         }
         (bytes.len() - rest.len(), progress)
@@ -68,21 +75,23 @@ impl Chunked {
         inside
     }
 
-    fn data<'a>(&mut self, rest: &'a [u8], piece: &mut dyn FnMut(&'a [u8])) -> &'a [u8] {
+    fn data<'a>(&mut self, rest: &'a [u8], piece: &mut dyn FnMut(Piece<'a>)) -> &'a [u8] {
         let length = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .min(rest.len());
         let (data, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        piece(data);
+        piece(Piece::Bytes(data));
         self.skip(data.len() as u64);
         rest
     }
 
     /// Passes over a line that says nothing to us, with its end.
-    fn pass<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+    fn pass<'a>(&mut self, rest: &'a [u8], piece: &mut dyn FnMut(Piece<'a>)) -> &'a [u8] {
         let Some(end) = memchr(b'\n', rest) else {
+            piece(Piece::Aside(rest));
             return &[];
         };
+        piece(Piece::Aside(rest.get(..=end).unwrap_or_default()));
         self.at = match self.at {
             At::Extension if self.left > 0 => At::Data,
             _ => At::Line,
@@ -119,16 +128,26 @@ impl Chunked {
 mod tests {
     use super::*;
 
+    fn payload(piece: Piece<'_>) -> &[u8] {
+        match piece {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Aside(_) | Piece::Hole(_) => &[],
+        }
+    }
+
     /// Taken, data, and how it ended, whole and byte by byte.
     fn take(text: &str) -> (usize, String, Progress) {
         let bytes = text.as_bytes();
         let mut data = Vec::new();
-        let (taken, progress) = Chunked::default().take(bytes, &mut |d| data.extend(d));
+        let (taken, progress) =
+            Chunked::default().take(bytes, &mut |piece| data.extend(payload(piece)));
         let (mut single, mut at, mut last) = (Chunked::default(), 0, Progress::More);
         let mut data_single = Vec::new();
         while at < bytes.len() && last == Progress::More {
             last = single
-                .take(&bytes[at..=at], &mut |d| data_single.extend(d))
+                .take(&bytes[at..=at], &mut |piece| {
+                    data_single.extend(payload(piece));
+                })
                 .1;
             at += 1;
         }

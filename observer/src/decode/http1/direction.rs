@@ -30,6 +30,10 @@ pub(super) struct Direction {
     pub(super) tentative: Option<Lost>,
     /// The message being read began a turn.
     pub(super) at_turn: bool,
+    /// Bytes that passed, holes included.
+    pub(super) fed: u64,
+    /// Where among them the message being read began.
+    pub(super) at: u64,
     /// Number of the request whose body passes.
     pub(super) number: u64,
     /// Bytes of the current message so far.
@@ -59,6 +63,8 @@ impl Default for Direction {
             scanned: 0,
             tentative: None,
             at_turn: false,
+            fed: 0,
+            at: 0,
             number: 0,
             size: 0,
             began: Timestamp::default(),

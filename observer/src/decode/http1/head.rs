@@ -107,6 +107,11 @@ const METHODS: [&[u8]; 23] = [
     b"NOTIFY",
 ];
 
+/// Whether a method is one of those that servers know.
+pub(crate) fn is_known(method: &[u8]) -> bool {
+    METHODS.contains(&method)
+}
+
 impl Method {
     pub(super) fn of(method: &[u8]) -> Self {
         match method {

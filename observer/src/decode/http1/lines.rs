@@ -14,7 +14,7 @@ const METHOD_LIMIT: usize = 64;
 
 /// A start line is incomplete, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// As far as it goes it may be one.
     Partial,
     /// It is none, whatever follows.
@@ -23,15 +23,15 @@ pub(super) enum Unread {
 
 /// `method SP target SP HTTP/1.x`, and where the line after it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestLine<'a> {
-    pub(super) method: &'a [u8],
-    pub(super) target: &'a [u8],
-    pub(super) length: usize,
+pub(crate) struct RequestLine<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: &'a [u8],
+    pub(crate) length: usize,
 }
 
 /// Reads a request line (RFC 9112 §3). `strict` is for bytes that may be anything: there a line
 /// whose beginning was cut off (`ET / HTTP/1.1`) must not pass.
-pub(super) fn request_line(bytes: &[u8], strict: bool) -> Result<RequestLine<'_>, Unread> {
+pub(crate) fn request_line(bytes: &[u8], strict: bool) -> Result<RequestLine<'_>, Unread> {
     let method = method(bytes)?;
     let known = Method::of(method);
     if strict && known == Method::Other && Method::is_cut(method) {
@@ -111,7 +111,7 @@ fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
 /// Visits every field line from `start` on; where the head ends, if it does.
 ///
 /// A folded value is visited once, with its line ends in it.
-pub(super) fn fields<'a>(
+pub(crate) fn fields<'a>(
     bytes: &'a [u8],
     start: usize,
     visit: &mut impl FnMut(&'a [u8], &'a [u8]),
@@ -138,7 +138,7 @@ pub(super) fn fields<'a>(
 }
 
 /// Where a head ends that does not end before `from`: behind its first empty line.
-pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         let line_end = at + memchr(b'\n', bytes.get(at..)?)?;

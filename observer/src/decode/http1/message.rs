@@ -15,6 +15,8 @@ pub enum Message<'a> {
         number: u64,
         /// When the head passed.
         span: Span,
+        /// Where it began: bytes of its side that passed before it.
+        at: u64,
         /// What it says.
         head: RequestHead<'a>,
     },
@@ -40,6 +42,8 @@ pub enum Message<'a> {
         number: u64,
         /// When the head passed.
         span: Span,
+        /// Where it began: bytes of its side that passed before it.
+        at: u64,
         /// What it says.
         head: ResponseHead,
     },
@@ -83,6 +87,9 @@ impl<'a> Message<'a> {
 pub enum Piece<'a> {
     /// As transferred, without chunk framing.
     Bytes(&'a [u8]),
+    /// What stands beside the payload: extensions, trailers, and all that comes while the borders of
+    /// chunks are hidden.
+    Aside(&'a [u8]),
     /// So many bytes were not captured, chunk framing included where it is hidden too.
     Hole(u64),
 }
@@ -92,6 +99,7 @@ impl fmt::Debug for Piece<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Aside(bytes) => write!(f, "Aside({})", bytes.len()),
             Self::Hole(length) => write!(f, "Hole({length})"),
         }
     }

@@ -435,6 +435,14 @@ impl Decoder for Bounded {
         self.0.held()
     }
 
+    fn passed(&self, side: Side) -> u64 {
+        self.0.passed(side)
+    }
+
+    fn in_step(&self, side: Side) -> bool {
+        self.0.in_step(side)
+    }
+
     fn finish(&mut self, side: Side, stamp: Timestamp, out: &mut dyn FnMut(Message<'_>)) {
         self.0.finish(side, stamp, out);
     }

@@ -61,6 +61,8 @@ pub(super) struct Stream {
     /// Bytes of the body still to come.
     left: u32,
     began: Timestamp,
+    /// Bytes that passed, holes included.
+    pub(super) fed: u64,
     /// A head that is not whole, a condensed body, or what resynchronising looks at.
     pub(super) held: Vec<u8>,
 }
@@ -84,12 +86,28 @@ impl Stream {
             keeper: Keeper::new(Shape::default()),
             left: 0,
             began: Timestamp::default(),
+            fed: 0,
             held: Vec::new(),
         }
     }
 
     pub(super) fn in_step(&self) -> bool {
         matches!(self.step, Step::Head | Step::Body)
+    }
+
+    /// How far it is through with what passed: to the first byte of a message that is not whole.
+    pub(super) fn passed(&self) -> u64 {
+        let begun = match self.step {
+            Step::Body => {
+                let head = match u8::try_from(self.header.kind) {
+                    Ok(_) => TAGGED,
+                    Err(_) => UNTAGGED,
+                };
+                head as u64 + u64::from(self.header.body.saturating_sub(self.left))
+            }
+            Step::Start | Step::Head | Step::Adrift(_) => self.held.len() as u64,
+        };
+        self.fed.saturating_sub(begun)
     }
 
     /// Takes bytes; what remains of them on a stop is returned with it.

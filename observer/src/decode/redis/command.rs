@@ -81,7 +81,7 @@ pub enum Blocks {
 pub static OTHER: Command = row("_other");
 
 /// Bytes of the longest word of a name.
-pub(super) const LONGEST_WORD: usize = 24;
+pub(crate) const LONGEST_WORD: usize = 24;
 
 /// The command of a verb, in any case; `None` for one not in the table.
 #[must_use]
@@ -94,7 +94,7 @@ pub fn find(verb: &[u8]) -> Option<&'static Command> {
 }
 
 /// The command of a container's subcommand.
-pub(super) fn find_sub(container: &Command, sub: &[u8]) -> Option<&'static Command> {
+pub(crate) fn find_sub(container: &Command, sub: &[u8]) -> Option<&'static Command> {
     let verb = container.name.as_bytes();
     let start = hash(hash(hash(FNV_OFFSET, verb), b"|"), sub);
     probe(start, |name| {

@@ -102,7 +102,7 @@ impl<const N: usize> Hold<N> {
 
 /// A length or count as the protocol writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     /// That many.
     Known(u64),
     /// `-1`: there is none.
@@ -119,7 +119,7 @@ const LONGEST: u64 = 1 << 40;
 
 impl Length {
     /// Reads the digits between a type's sign and CR; as strict as servers write and accept them.
-    pub(super) fn parse(digits: &[u8]) -> Result<Self, Lost> {
+    pub(crate) fn parse(digits: &[u8]) -> Result<Self, Lost> {
         match digits {
             b"-1" => Ok(Self::Nil),
             b"?" => Ok(Self::Streamed),

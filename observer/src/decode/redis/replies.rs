@@ -14,7 +14,8 @@ mod words;
 use smallvec::SmallVec;
 
 use self::frames::{Done, Frame, Kind};
-use self::words::{answer_of, error_word};
+use self::words::answer_of;
+pub(crate) use self::words::error_word;
 use super::command::Role;
 use super::line::{Hold, Length, Skip, signed, take_line, take_text};
 use super::{Aggregate, Answer, Name, Reply, Request, Status, Step};

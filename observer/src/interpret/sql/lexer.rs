@@ -38,6 +38,12 @@ impl<'a> Lexer<'a> {
         Self { rest: text }
     }
 
+    /// What is not read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+
     /// Takes `length` bytes, or what there is; `length` must lie on a character's border.
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self

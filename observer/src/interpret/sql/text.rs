@@ -121,15 +121,19 @@ pub fn name(text: &str) -> Option<&str> {
             Token::Comment(comment) => Some(comment),
             _ => None,
         })
-        .find_map(|comment| {
-            let mut words = comment
-                .trim()
-                .strip_prefix("name:")?
-                .split_ascii_whitespace();
-            let name = words.next()?;
-            words.next()?.strip_prefix(':')?;
-            is_name(name).then_some(name)
-        })
+        .find_map(named)
+}
+
+/// The name in one comment.
+#[must_use]
+pub fn named(comment: &str) -> Option<&str> {
+    let mut words = comment
+        .trim()
+        .strip_prefix("name:")?
+        .split_ascii_whitespace();
+    let name = words.next()?;
+    words.next()?.strip_prefix(':')?;
+    is_name(name).then_some(name)
 }
 
 /// Whether a query name may be a label: sqlc makes Go identifiers of them.

@@ -55,6 +55,11 @@ impl Detecting {
         }
     }
 
+    /// What of the present turn may still tell.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Turns seen so far.
     pub(super) fn turns(&self) -> u32 {
         self.turns

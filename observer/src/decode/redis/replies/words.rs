@@ -25,7 +25,7 @@ impl Status {
 
 impl Name {
     /// What the first element of an aggregate says.
-    pub(super) fn of(word: &[u8]) -> Self {
+    pub(crate) fn of(word: &[u8]) -> Self {
         match word {
             b"message" | b"pmessage" | b"smessage" => Self::Delivered,
             b"subscribe" => Self::Subscribed(Family::Channel),
@@ -41,7 +41,7 @@ impl Name {
 
 /// An error's first word, where it looks like one of a server: of a script's own errors the first
 /// word may be anything, a customer's data included.
-pub(super) fn error_word(text: &[u8]) -> [u8; 16] {
+pub(crate) fn error_word(text: &[u8]) -> [u8; 16] {
     let word = text.split(|byte| *byte == b' ').next().unwrap_or_default();
     let mut out = [0; 16];
     let plain = word.iter().all(|b| b.is_ascii_uppercase() || *b == b'_');
