@@ -291,7 +291,7 @@ public final class JedisDriver {
 
   private void pubsub() throws Exception {
     CountDownLatch subscribed = new CountDownLatch(4);
-    CountDownLatch arrived = new CountDownLatch(31);
+    CountDownLatch arrived = new CountDownLatch(third ? 30 : 31);
     JedisPubSub p =
         new JedisPubSub() {
           @Override
@@ -333,7 +333,11 @@ public final class JedisDriver {
           is(c.publish(channel, BIG.substring(0, 2000)), 1L);
         }
       }
-      p.ping();
+      // In RESP3 the driver at times overlooks the answer, which is no push.
+      if (!third) {
+        p.ping();
+        sent("ping 1");
+      }
       arrived.await();
       p.unsubscribe("one");
       p.punsubscribe("thr*", "fo*");
@@ -342,7 +346,7 @@ public final class JedisDriver {
       // No longer a subscriber, in either protocol.
       is(subscriber.get("none"), null);
     }
-    sent("subscribe 1 psubscribe 1 publish 30 ping 1 unsubscribe 2 punsubscribe 1 get 1");
+    sent("subscribe 1 psubscribe 1 publish 30 unsubscribe 2 punsubscribe 1 get 1");
     found(0, 1);
   }
 
