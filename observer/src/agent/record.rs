@@ -25,7 +25,7 @@ use crate::workloads::cgroup::Cgroups;
 
 /// Between two times that what was written is made readable.
 const FLUSH: Duration = Duration::from_secs(1);
-/// Records taken out of a ring before another is looked at.
+/// Records taken out of a ring before another, and what ends the recording, is looked at.
 const MOST: u64 = 8192;
 /// Cgroups that are given names.
 const NAMES: usize = 16_384;
@@ -63,6 +63,7 @@ pub fn record(
         cgroups: Cgroups::at(capture.cgroup_mount().to_owned()),
         named: HashSet::new(),
         records: 0,
+        malformed: 0,
         failure: None,
     };
     let (mut rings, counters) = (capture.rings(), capture.counters());
@@ -75,7 +76,8 @@ pub fn record(
         // Nothing new comes while the rings are drained.
         .and_then(|()| {
             drop(capture);
-            recording.drain(&mut rings).map(|_| ())
+            while recording.drain(&mut rings)? {}
+            Ok(())
         })
         .and_then(|()| recording.finish(&counters));
     let records = written.with_context(|| format!("cannot write {}", beside.display()))?;
@@ -115,6 +117,8 @@ struct Recording {
     cgroups: Cgroups,
     named: HashSet<u64>,
     records: u64,
+    /// Records that contradict themselves, and are not kept.
+    malformed: u64,
     failure: Option<io::Error>,
 }
 
@@ -149,11 +153,13 @@ impl Recording {
         Ok(())
     }
 
-    /// Takes what is in the rings; whether there was anything.
+    /// Takes what is in the rings, as much as may be taken before something else is looked at;
+    /// whether there was anything.
     fn drain(&mut self, rings: &mut [RingReader]) -> io::Result<bool> {
         let before = self.records;
         for ring in rings {
-            while ring.drain(MOST, |record| self.record(record)).records == MOST {}
+            let drained = ring.drain(MOST, |record| self.record(record));
+            self.malformed += drained.malformed;
         }
         match self.failure.take() {
             Some(error) => Err(error),
@@ -214,6 +220,12 @@ impl Recording {
             tracing::warn!(
                 bytes = end.stripped,
                 "kept as lengths: what they belong to was too long, or took too long to be told"
+            );
+        }
+        if self.malformed > 0 {
+            tracing::warn!(
+                records = self.malformed,
+                "not kept: they contradict themselves"
             );
         }
         Ok(self.records)

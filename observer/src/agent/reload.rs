@@ -208,10 +208,20 @@ impl Files {
     /// Another file has the rules now; it is about to be read.
     fn follow(&mut self, layers: &Layers, config: &Config) {
         let paths = paths(layers, config);
-        if paths != self.paths {
-            self.paths = paths;
-            self.take();
+        if paths == self.paths {
+            return;
         }
+        // What was read already is as it was seen before that: a change since then is due.
+        let known = |path: &PathBuf| {
+            let place = self.paths.iter().position(|known| known == path)?;
+            self.read.get(place).copied()
+        };
+        self.read = paths
+            .iter()
+            .map(|path| known(path).unwrap_or_else(|| see(path)))
+            .collect();
+        self.last.clone_from(&self.read);
+        self.paths = paths;
     }
 }
 
@@ -307,6 +317,27 @@ mod tests {
         symlink("..2", directory.join("..data_tmp")).unwrap();
         fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
         fs::remove_dir_all(directory.join("..1")).unwrap();
+        changed(&mut files);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_change_between_the_file_and_its_rules_is_not_missed() {
+        let (directory, file) = scene("follow");
+        let rules = directory.join("rules.yaml");
+        fs::write(&file, "a").unwrap();
+        fs::write(&rules, "b").unwrap();
+        let mut files = files(&file);
+        fs::write(&file, "ab").unwrap();
+        let layers = Layers {
+            file: Some(file),
+            ..Layers::default()
+        };
+        let config = Config {
+            rules: Some(rules),
+            ..Config::default()
+        };
+        files.follow(&layers, &config);
         changed(&mut files);
         fs::remove_dir_all(directory).unwrap();
     }

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 const LABEL_VALUES: usize = 64;
 
 /// Everybody is the same workload.
-struct One;
+pub(crate) struct One;
 
 impl Services for One {
     fn service(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
@@ -26,7 +26,7 @@ impl Services for One {
 }
 
 /// The rules built in, made ready once.
-fn plan() -> Option<Arc<Plan>> {
+pub(crate) fn plan() -> Option<Arc<Plan>> {
     static PLAN: OnceLock<Option<Arc<Plan>>> = OnceLock::new();
     let make = || Plan::new(&Rules::naytife().ok()?).ok();
     PLAN.get_or_init(make).clone()

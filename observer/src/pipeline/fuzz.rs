@@ -1,6 +1,6 @@
 //! What arbitrary records may not do to the stages, from the ring's bytes to facts.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use observer_ebpf::Kind as RecordKind;
 
@@ -9,10 +9,11 @@ use super::{Books, Settings, Worker};
 use crate::capture::record::Record;
 use crate::correlate::postgres::Shared;
 use crate::correlate::vantage::Vantages;
-use crate::correlate::{Body, Connection, Exchange};
+use crate::correlate::{Body, Exchange};
+use crate::export::Fact;
 use crate::export::catalog::Kind;
-use crate::export::{Fact, Symbol, Symbols};
-use crate::interpret::{self, Interpreter, Needs, Plan, Rules, Services};
+use crate::interpret::fuzz::{One, plan};
+use crate::interpret::{self, Interpreter, Needs};
 use crate::reassemble::Limits;
 use crate::time::Timestamp;
 
@@ -26,26 +27,6 @@ const LIMITS: Limits = Limits {
     early_age: 1_000_000_000,
 };
 const LABEL_VALUES: usize = 200;
-
-/// Everybody is the same workload.
-struct One;
-
-impl Services for One {
-    fn service(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern("one")
-    }
-
-    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern("other")
-    }
-}
-
-/// The rules built in, made ready once.
-fn plan() -> Option<Arc<Plan>> {
-    static PLAN: OnceLock<Option<Arc<Plan>>> = OnceLock::new();
-    let make = || Plan::new(&Rules::naytife().ok()?).ok();
-    PLAN.get_or_init(make).clone()
-}
 
 /// Records as a ring would hold them, each behind its length in two bytes: the ledger balances
 /// after each, no table holds more than its bound, and no fact is absurd. When all have ended,

@@ -1,6 +1,5 @@
-//! Every driver, every scenario: a program of its language issues them all but
-//! those it cannot play, each in the database
-//! of its name, and says what it issued.
+//! Every driver, every scenario: a program of its language issues all but those it cannot play, each
+//! in the database of its name, and says what it issued.
 
 use anyhow::{Context as _, Result, ensure};
 use observer_tests::agent::Agent;

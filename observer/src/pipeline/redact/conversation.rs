@@ -144,8 +144,11 @@ impl Held {
             *long = !ended;
             return self.sink.say(Said::Stripped(side, stretch.held()));
         }
-        *long = raw.held() > HELD;
-        let mut stretch = raw.split(if *long { raw.end() } else { passed });
+        let end = raw.end();
+        let over = raw.held() > HELD;
+        // The message at its end may be whole: then the next one is kept.
+        *long = over && passed < end;
+        let mut stretch = raw.split(if over { end } else { passed });
         if stretch.end() > stretch.start() {
             overwrite(&mut stretch);
             self.sink.say(Said::Overwritten(side, stretch.into_bytes()));

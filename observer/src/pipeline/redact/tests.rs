@@ -96,6 +96,42 @@ fn of_a_message_longer_than_may_be_held_the_rest_is_not_kept() {
 }
 
 #[test]
+fn what_follows_a_message_that_ends_where_too_much_is_held_is_kept() {
+    let value = vec![b'a'; conversation::HELD - 31];
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len());
+    assert_eq!(head.len() + value.len() + 1, conversation::HELD);
+    let recording = client(|end, out| {
+        end.send(2, head.as_bytes(), out);
+        for chunk in value.chunks(60_000) {
+            end.send(3, chunk, out);
+        }
+        end.send(4, b"\r\n", out);
+        end.send(5, b"*1\r\n$4\r\nPING\r\n", out);
+    });
+    let kept = kept(&recording);
+    assert!(kept.iter().all(|(_, bytes)| !bytes.contains('a')));
+    assert_eq!(kept.last().unwrap().1, r"*1\r\n$4\r\nPING\r\n");
+}
+
+#[test]
+fn a_body_that_is_read_is_overwritten_also_where_its_message_is_longer_than_may_be_held() {
+    let chunk = format!("7;{}\r\nzelda@x\r\n", "e".repeat(50_000));
+    let recording = client(|end, out| {
+        end.send(
+            2,
+            b"POST /query HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+            out,
+        );
+        for time in 3..40 {
+            end.send(time, chunk.as_bytes(), out);
+        }
+    });
+    let kept = kept(&recording);
+    assert!(kept.iter().any(|(_, bytes)| bytes.starts_with("7;")));
+    assert!(kept.iter().all(|(_, bytes)| !bytes.contains("zelda")));
+}
+
+#[test]
 fn records_leave_in_the_order_in_which_they_came() {
     let (mut one, mut two) = (End::pair(1, 2).0, End::pair(3, 4).0);
     let mut recording = Recording::default();

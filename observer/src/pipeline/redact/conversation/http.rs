@@ -7,7 +7,7 @@ use observer_ebpf::Protocol;
 use super::super::bodies::Bodies;
 use super::super::http::Heads;
 use super::super::walk::{NOTHING, Raw, hide};
-use super::{Held, SIDES, lost_of, other};
+use super::{HELD, Held, SIDES, lost_of, other};
 use crate::correlate::http::{AbortReason, Correlator};
 use crate::decode::http1::{Http1, Message, Piece, end_of_head};
 use crate::decode::{Decoder as _, Fed, Side};
@@ -213,15 +213,25 @@ impl Http {
 
     fn release(&mut self, side: Side, overwrite: impl FnOnce(&mut Raw)) {
         let passed = self.decoder.passed(side);
+        if self.held.of(side).held() > HELD {
+            // All of it leaves now, a body that is not whole too.
+            self.bodies.over_all(side, self.held.of(side));
+        }
         let open = self.bodies.open(side).unwrap_or(u64::MAX);
-        self.held.release(side, passed.min(open), overwrite);
+        self.held.release(side, passed.min(open), |raw| {
+            overwrite(raw);
+            // Of a message that is not whole, nothing is overwritten yet.
+            let whole = passed.saturating_sub(raw.start());
+            let mut walk = raw.walk();
+            let _whole = walk.split(whole);
+            walk.fill(NOTHING);
+        });
     }
 
     fn flush(&mut self) {
         for side in SIDES {
             self.bodies.over_all(side, self.held.of(side));
-            let passed = self.decoder.passed(side);
-            self.held.release(side, passed, |_| {});
+            self.release(side, |_| {});
             let in_step = self.decoder.in_step(side);
             let heads = &self.heads;
             self.held.release(side, u64::MAX, |raw| {
