@@ -2,7 +2,7 @@
 //!
 //! Each asserts what must hold whatever the bytes are, and returns nothing.
 
-use crate::{correlate, decode, interpret, pipeline, reassemble};
+use crate::{capture, correlate, decode, interpret, pipeline, reassemble};
 
 /// A function for fuzzers.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     target("detect", decode::fuzz::detect),
     target("graphql", |data| {
         interpret::graphql::fuzz(data);
@@ -33,6 +33,10 @@ pub const TARGETS: [Target; 10] = [
     target("pipeline", pipeline::fuzz::records),
     target("postgres", correlate::fuzz::postgres),
     target("reassemble", reassemble::fuzz::records),
+    target("recording", |data| {
+        capture::recording::fuzz(data);
+        pipeline::redact::fuzz(data);
+    }),
     target("redis", correlate::fuzz::redis),
     target("requests", interpret::fuzz::requests),
     target("rules", interpret::fuzz::rules),

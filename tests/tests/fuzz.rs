@@ -39,6 +39,7 @@ each! {
     the_pipeline_survives = "pipeline";
     postgres_survives = "postgres";
     the_reassembler_survives = "reassemble";
+    recordings_survive = "recording";
     redis_survives = "redis";
     requests_survive = "requests";
     rules_survive = "rules";

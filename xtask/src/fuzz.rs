@@ -30,7 +30,7 @@ const fn target(name: &'static str, fixtures: Option<&'static str>, form: &'stat
     }
 }
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     target("detect", Some("postgres"), "plain"),
     target("graphql", Some("http1"), "plain"),
     target("http1", Some("http1"), "marked"),
@@ -38,6 +38,7 @@ const TARGETS: [Target; 10] = [
     target("pipeline", Some("http1"), "records"),
     target("postgres", Some("postgres"), "marked"),
     target("reassemble", None, ""),
+    target("recording", Some("http1"), "records"),
     target("redis", Some("redis"), "marked"),
     target("requests", None, ""),
     target("rules", None, ""),

@@ -69,7 +69,10 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
         }
         None => End::default(),
     };
-    if transcript.is_none() {
+    if let Some(transcript) = &mut transcript {
+        let mut name = |identity: &_| replay.names.lock().known(identity);
+        out.write_all(transcript.finish(&mut name).as_bytes())?;
+    } else {
         for chunk in replay.finish(&end) {
             out.write_all(&chunk)?;
         }

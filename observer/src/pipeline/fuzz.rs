@@ -77,7 +77,7 @@ pub fn records(data: &[u8]) {
 }
 
 /// A record's length in the two bytes before it; the last may be cut.
-fn stretches(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn stretches(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
     std::iter::from_fn(move || {
         let (length, tail) = rest.split_first_chunk()?;

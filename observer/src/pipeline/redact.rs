@@ -439,23 +439,18 @@ pub(super) fn statement(text: &[u8]) -> String {
     String::from_utf8_lossy(&text).replace(char::is_control, " ")
 }
 
-/// Whether records stay what they are, overwritten: none is added or lost, none has another place or
-/// length, none has a byte more. The target of fuzzers.
+/// Records, each behind its length in two bytes, stay what they are when they are overwritten: none
+/// is added or lost, none has another place or length, none has a byte more. The target of fuzzers.
 ///
 /// # Panics
 /// Where that does not hold.
 pub fn fuzz(data: &[u8]) {
-    use crate::capture::recording::{Item, Reader};
-    use crate::interpret::Rules;
-    let plan = Rules::naytife().and_then(|rules| Plan::new(&rules));
-    let (Ok(plan), Ok((_, mut reader))) = (plan, Reader::new(data)) else {
-        return;
+    let Some(plan) = crate::interpret::fuzz::plan() else {
+        unreachable!("the rules built in are none")
     };
     let mut before = Recording::default();
-    while let Ok(Some(item)) = reader.item() {
-        if let Item::Record(record) = item {
-            before.add(&record);
-        }
+    for record in super::fuzz::stretches(data).filter_map(|bytes| Record::parse(bytes).ok()) {
+        before.add(&record);
     }
     let after = overwritten(&before, &plan);
     assert_eq!(after.len(), before.len());

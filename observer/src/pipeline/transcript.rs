@@ -22,6 +22,7 @@ use crate::correlate::vantage::Vantages;
 use crate::decode::Side;
 use crate::interpret::Plan;
 use crate::reassemble::{Cause, Event, Input, Table, What};
+use crate::time::Timestamp;
 
 mod told;
 
@@ -38,6 +39,7 @@ pub struct Transcript {
     lines: Lines,
     ends: Ends,
     exchanges: Vec<crate::correlate::Exchange>,
+    newest: Timestamp,
 }
 
 /// Both ends of each connection, as they are shown: this one first.
@@ -61,11 +63,35 @@ impl Transcript {
             lines,
             ends: HashMap::default(),
             exchanges: Vec::new(),
+            newest: Timestamp::default(),
         }
     }
 
     /// What a record tells, as lines.
     pub fn record(&mut self, record: &Record<'_>, name: Name<'_>) -> String {
+        self.newest = self.newest.max(Timestamp(record.header.time));
+        self.tell(name, |table, each| {
+            table.record(record, &mut |session, event| each(session, event));
+        })
+    }
+
+    /// What waited for bytes that never came, as lines.
+    pub fn finish(&mut self, name: Name<'_>) -> String {
+        let now = self.newest;
+        let text = self.tell(name, |table, each| {
+            table.evict_all(now, &mut |session, event| each(session, event));
+        });
+        // That the recording ends is nothing that happened to a connection.
+        text.lines()
+            .filter(|line| !line.ends_with(FORGOTTEN))
+            .fold(String::new(), |told, line| told + line + "\n")
+    }
+
+    fn tell(
+        &mut self,
+        name: Name<'_>,
+        drive: impl FnOnce(&mut Table<Session>, &mut dyn FnMut(&mut Session, Event<'_>)),
+    ) -> String {
         let Self {
             table,
             books,
@@ -76,6 +102,7 @@ impl Transcript {
             lines,
             ends,
             exchanges,
+            ..
         } = self;
         let mut context = Context {
             ledger: &books.ledger,
@@ -87,7 +114,7 @@ impl Transcript {
             detect_turns: settings.detect_turns,
         };
         let mut text = String::new();
-        table.record(record, &mut |session, event| {
+        drive(table, &mut |session, event| {
             if let What::Identified(identity) = event.what {
                 ends.insert(event.connection.0, shown(identity, name));
             }
@@ -183,6 +210,9 @@ fn hole(event: &Event<'_>) -> Option<(Direction, String)> {
     Some((direction, format!("~ hole {length} bytes ({cause})")))
 }
 
+/// Of a connection that the table had no room for any more.
+const FORGOTTEN: &str = "forgotten";
+
 /// What happens to a connection, besides what is said on it.
 fn life(event: &Event<'_>) -> Option<String> {
     Some(match event.what {
@@ -192,7 +222,7 @@ fn life(event: &Event<'_>) -> Option<String> {
         What::Finished(Direction::Sent) => "own end finished".to_owned(),
         What::Finished(Direction::Received) => "other end finished".to_owned(),
         What::Closed(reason) => format!("closed: {}", reason.label()),
-        What::Evicted => "forgotten".to_owned(),
+        What::Evicted => FORGOTTEN.to_owned(),
         What::Identified(_) | What::Data(..) | What::Retransmitted | What::RoundTrip(_) => {
             return None;
         }
