@@ -9,6 +9,7 @@
 
 pub mod command;
 pub(crate) mod line;
+pub(crate) mod options;
 pub(crate) mod replies;
 mod requests;
 mod rhythm;

@@ -205,5 +205,8 @@ fn a_bound_the_kernel_side_cannot_keep_is_refused_before_anything_is_loaded() {
         Err(error @ CaptureError::Settings(_)) => error.to_string(),
         _ => panic!("not refused"),
     };
-    assert_eq!(sentence, "capture.rings is 3; it must be 1, 2, 4 or 8");
+    assert_eq!(
+        sentence,
+        "capture.rings is 3; it must be a power of two from 1 to 8; did you mean 4?"
+    );
 }

@@ -6,25 +6,13 @@
 
 use super::command::{Blocks, Command, LONGEST_WORD, OTHER, Role, find, find_sub};
 use super::line::{Hold, Length, Skip, take_line, take_text};
+use super::options::{LONGEST_OPTION, Options};
 use super::{Request, Step, Switch};
 use crate::decode::{HELD_LIMIT, Lost, Span};
 use crate::time::Timestamp;
 
 /// Beginning of an inline command that is looked at.
 const INLINE: usize = 96;
-
-/// Longest option of a command that waits only with one: `STREAMS`.
-const LONGEST_OPTION: u64 = 7;
-
-/// Options of `XREAD` and `XREADGROUP`, and how many words on the next one is. Behind any other
-/// word are keys, which may be called as they like.
-const OPTIONS: [(&str, u64); 5] = [
-    ("block", 2),
-    ("claim", 2),
-    ("count", 2),
-    ("group", 3),
-    ("noack", 1),
-];
 
 /// The client's direction.
 #[derive(Debug)]
@@ -39,8 +27,8 @@ pub(super) struct Requests {
     over: u64,
     command: &'static Command,
     blocks: bool,
-    /// Where the next option is, if there is one.
-    option: u64,
+    /// Where the next option is.
+    options: Options,
     switch: Option<Switch>,
     /// Until the next command is whole, take only what is certain to be one.
     strict: bool,
@@ -80,7 +68,7 @@ impl Default for Requests {
             over: 0,
             command: &OTHER,
             blocks: false,
-            option: 0,
+            options: Options::new(),
             switch: None,
             strict: false,
         }
@@ -205,7 +193,7 @@ impl Requests {
         self.over = 0;
         self.command = &OTHER;
         self.blocks = false;
-        self.option = 1;
+        self.options = Options::new();
         self.switch = None;
         self.state = State::Length;
     }
@@ -278,13 +266,7 @@ impl Requests {
                 self.switch = Switch::of(word);
             }
             _ if self.is_option(index) => {
-                let known = OPTIONS
-                    .iter()
-                    .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
-                if let Some((name, words)) = known {
-                    self.blocks |= *name == "block";
-                    self.option += words;
-                }
+                self.blocks |= self.options.read(word) == Some("block");
             }
             _ => {}
         }
@@ -292,7 +274,7 @@ impl Requests {
     }
 
     fn is_option(&self, index: u64) -> bool {
-        self.command.blocks == Blocks::OnOption && self.option == index
+        self.options.is_next(self.command, index)
     }
 
     /// Takes what `bytes` has of an inline command; whether it is over.

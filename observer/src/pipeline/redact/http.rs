@@ -29,6 +29,8 @@ enum Kept {
     Token,
     /// The first label of a host.
     Label,
+    /// All of it where it is a switch to HTTP/2.
+    Http2,
 }
 
 impl Heads {
@@ -159,7 +161,8 @@ fn overwrite_fields(
                     .position(|byte| matches!(byte, b'.' | b':' | b','));
                 end.unwrap_or(value.len())
             }
-            None => 0,
+            Some(Kept::Http2) if value.eq_ignore_ascii_case(b"h2c") => value.len(),
+            Some(Kept::Http2) | None => 0,
         };
         restore(value_at..value_at + length);
     });
@@ -171,6 +174,8 @@ fn kept(name: &[u8], places: &[Place]) -> Option<Kept> {
     let asks = |asks: fn(&Place) -> bool| places.iter().any(asks);
     if is("content-length") || is("transfer-encoding") || is("content-encoding") || is("expect") {
         Some(Kept::All)
+    } else if is("upgrade") {
+        Some(Kept::Http2)
     } else if is("content-type") {
         Some(Kept::Token)
     } else if is("x-shop-subdomain") && asks(|place| matches!(place, Place::Header(_))) {

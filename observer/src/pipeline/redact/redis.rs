@@ -2,8 +2,9 @@
 
 use super::walk::{HIDDEN, NOTHING, Walk, hide};
 use crate::decode::Side;
-use crate::decode::redis::command::{self, Blocks, LONGEST_WORD, OTHER, Role};
+use crate::decode::redis::command::{self, LONGEST_WORD, OTHER, Role};
 use crate::decode::redis::line::Length;
+use crate::decode::redis::options::Options;
 use crate::decode::redis::replies::error_word;
 use crate::decode::redis::{Name, Switch};
 
@@ -45,14 +46,14 @@ fn request(walk: &mut Walk<'_>) -> Option<()> {
     let Length::Known(count) = length(walk, b'*')? else {
         return Some(());
     };
-    let mut command = &OTHER;
+    let mut reads = Reads::new();
     for index in 0..count {
         let Length::Known(length) = length(walk, b'$')? else {
             return None;
         };
         let mut word = walk.split(length);
         let read = match word.whole() {
-            Some(text) if text.len() as u64 == length => is_read(index, count, text, &mut command),
+            Some(text) if text.len() as u64 == length => reads.takes(index, count, text),
             _ => false,
         };
         if !read {
@@ -63,22 +64,38 @@ fn request(walk: &mut Walk<'_>) -> Option<()> {
     Some(())
 }
 
-/// Whether a word is one that the decoder looks at and knows.
-fn is_read(index: u64, count: u64, word: &[u8], command: &mut &'static command::Command) -> bool {
-    let fits = word.len() <= LONGEST_WORD;
-    match (index, command.role) {
-        (0, _) => {
-            let found = command::find(word).filter(|_| fits);
-            *command = found.unwrap_or(&OTHER);
-            found.is_some()
+/// What the decoder reads of one command's words.
+struct Reads {
+    command: &'static command::Command,
+    options: Options,
+}
+
+impl Reads {
+    const fn new() -> Self {
+        Self {
+            command: &OTHER,
+            options: Options::new(),
         }
-        (1, Role::Container) => {
-            let found = command::find_sub(command, word).filter(|_| fits);
-            *command = found.unwrap_or(&OTHER);
-            found.is_some()
+    }
+
+    /// Whether the next word is one that the decoder looks at and knows.
+    fn takes(&mut self, index: u64, count: u64, word: &[u8]) -> bool {
+        let fits = word.len() <= LONGEST_WORD;
+        match (index, self.command.role) {
+            (0, _) => {
+                let found = command::find(word).filter(|_| fits);
+                self.command = found.unwrap_or(&OTHER);
+                found.is_some()
+            }
+            (1, Role::Container) => {
+                let found = command::find_sub(self.command, word).filter(|_| fits);
+                self.command = found.unwrap_or(&OTHER);
+                found.is_some()
+            }
+            (2, Role::Reply) if count == 3 => Switch::of(word).is_some(),
+            _ if self.options.is_next(self.command, index) => self.options.read(word).is_some(),
+            _ => false,
         }
-        (2, Role::Reply) if count == 3 => Switch::of(word).is_some(),
-        _ => command.blocks == Blocks::OnOption && word.eq_ignore_ascii_case(b"block"),
     }
 }
 
@@ -93,10 +110,10 @@ fn inline(walk: &mut Walk<'_>) -> Option<()> {
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty())
         .count();
-    let mut command = &OTHER;
+    let mut reads = Reads::new();
     let words = line.split_mut(u8::is_ascii_whitespace);
     for (index, word) in (0..).zip(words.filter(|word| !word.is_empty())) {
-        if !is_read(index, count as u64, word, &mut command) {
+        if !reads.takes(index, count as u64, word) {
             hide(word);
         }
     }
