@@ -29,7 +29,7 @@ impl Options {
     }
 
     /// Whether the word at `index` is an option, if it is one at all.
-    pub(crate) fn is_next(&self, command: &Command, index: u64) -> bool {
+    pub(crate) fn is_next(self, command: &Command, index: u64) -> bool {
         command.blocks == Blocks::OnOption && self.next == index
     }
 
