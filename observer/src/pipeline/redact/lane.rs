@@ -58,12 +58,20 @@ impl Lane {
     /// The next bytes may be kept so.
     pub(super) fn write(&mut self, mut bytes: &[u8], queue: &mut Queue) {
         self.claimed = self.claimed.saturating_sub(bytes.len());
+        // In order but for what the wire reordered, so that both lists are walked once.
+        self.records.sort_by_key(|entry| entry.from);
+        let mut first = 0;
         while let (Some((position, length)), false) = (self.slots.front_mut(), bytes.is_empty()) {
             let (now, rest) = bytes.split_at(bytes.len().min(*length));
             bytes = rest;
-            for entry in &self.records {
+            let end = position.saturating_add(now.len() as u64);
+            let over = |entry: &Entry| entry.to <= *position;
+            while self.records.get(first).is_some_and(over) {
+                first += 1;
+            }
+            let entries = self.records.get(first..).unwrap_or_default();
+            for entry in entries.iter().take_while(|entry| entry.from < end) {
                 if let Some(waiting) = queue.get(entry.number)
-                    && entry.from < position.saturating_add(now.len() as u64)
                     && *position < entry.to
                 {
                     waiting.write(entry.from, *position, now);
