@@ -122,7 +122,7 @@ struct Overrides {
     /// YAML file; `observer config print` prints one with every key.
     #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG")]
     config: Option<PathBuf>,
-    /// Where to serve /metrics.
+    /// Where to serve the page, the status and /metrics, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// A cgroup v2 path to observe, absolute or relative to the mount; may repeat.

@@ -21,7 +21,7 @@ pub struct Options {
     /// Stop after so long, for example 30s.
     #[arg(long, value_name = "TIME", value_parser = humantime_serde::re::humantime::parse_duration)]
     pub duration: Option<Duration>,
-    /// Stop once the file has about so many bytes.
+    /// Stop once the file has about so many bytes, for example 1000000.
     #[arg(long, value_name = "N")]
     pub max_bytes: Option<u64>,
     /// Overwrite the file if it is there.

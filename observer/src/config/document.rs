@@ -48,9 +48,9 @@ observer config schema            # JSON schema of the file; --rules: of the rul
 
 What is printed is a valid file to start from. `check` tells everything that is wrong at once, a line
 each, as `FILE:LINE:COLUMN: what; did you mean …?`: an unknown key, a variable that is nearly a key, a
-value of another kind or outside its bounds, a rule that names nothing. Nothing is ignored. `run`
-refuses to start with the same lines. Only what is no YAML at all, and rules of another shape, end the
-reading at the first mistake.
+value of another kind or outside its bounds, a rule that names nothing (the rules are read once the
+rest is right). Nothing is ignored. `run` refuses to start with the same lines. Only what is no YAML
+at all, and rules of another shape, end the reading at the first mistake.
 
 `rules` in the file is relative to that file's directory, in the environment to the working one.
 `rules` and `cgroups` may change while the agent runs: see

@@ -148,8 +148,8 @@ mod tests {
             &validator,
             include_str!("../interpret/naytife.yaml")
         ));
+        assert!(is_valid(&validator, "http: {services: {}}\n"));
         for yaml in [
-            "http: {services: {}}\n",
             "http: {service: {}}\nsql: {}\n",
             "http: {services: {a: {routes: [b]}}}\nsql: {}\n",
             "http: {services: {}, path_parameters: {a: name}}\nsql: {}\n",

@@ -228,6 +228,17 @@ fn a_value_that_another_contradicts_is_blamed_on_the_one_that_was_set() {
 }
 
 #[test]
+fn a_word_that_is_no_level_is_refused_where_a_filter_would_be_silent() {
+    let problem = parse("log: {level: debgu}").unwrap_err();
+    let expected =
+        "observer.yaml:1:14: log.level: unknown level \"debgu\"; did you mean \"debug\"?";
+    assert_eq!(problem, expected);
+    assert!(parse("log: {level: loud}").is_err());
+    assert!(parse("log: {level: Warn}").is_ok());
+    assert!(parse("log: {level: \"info,observer::capture=debug\"}").is_ok());
+}
+
+#[test]
 fn where_each_value_comes_from_is_told() {
     let mut layers = layers(&[("OBSERVER_LIMITS_LINES", "5000"), ("OBSERVER_RULES", "")]);
     layers.options.log_level = Some("debug".into());

@@ -70,13 +70,25 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
             .err()
             .map(Fault::from)
     }));
-    if let Err(error) = EnvFilter::try_new(&config.log.level) {
-        faults.push(Fault {
-            key: "log.level".into(),
-            message: format!("log.level: \"{}\": {error}", config.log.level),
-        });
-    }
+    faults.extend(level(&config.log.level).map(|message| Fault {
+        key: "log.level".into(),
+        message: format!("log.level: {message}"),
+    }));
     faults
+}
+
+/// What is wrong with a level. A filter takes a bare word that is no level for the name of a
+/// module, and the agent would say nothing at all.
+fn level(text: &str) -> Option<String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    for word in text.split(',').map(str::trim) {
+        let is_level = LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+        if !is_level && !word.contains(['=', ':', '[']) {
+            return Some(suggest::unknown("level", word, LEVELS.into_iter()));
+        }
+    }
+    let error = EnvFilter::try_new(text).err()?;
+    Some(format!("\"{text}\": {error}"))
 }
 
 /// What each number outside `capture` may be, beside the others as they are.

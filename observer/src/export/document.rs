@@ -26,7 +26,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("database", "From the startup message, else `unknown`."),
     (
         "endpoint",
-        "The route's template from the rules; unmatched paths fold into a bounded template, then `_other`. GraphQL: route, space, operation.",
+        "The route's template from the rules; unmatched paths fold into a bounded template, then `_other`; one that answers 404 is `_other` at once. GraphQL: route, space, operation.",
     ),
     ("event", "A row of the programs' table of counters."),
     ("kind", "A closed set per stage."),

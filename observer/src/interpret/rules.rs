@@ -17,13 +17,15 @@ use serde_saphyr::Spanned;
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Routes.
+    #[serde(default)]
     pub http: Http,
     /// Statements.
+    #[serde(default)]
     pub sql: Sql,
 }
 
 /// Routes, and where requests name their shop.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Route parameters that name a shop, in whichever route they stand.
@@ -102,7 +104,7 @@ pub enum Holds {
 }
 
 /// What is known of statements.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
     /// Columns that hold a shop's number.

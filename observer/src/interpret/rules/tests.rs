@@ -106,3 +106,13 @@ fn an_unknown_key_is_an_error_with_its_line() {
         Err(RulesError::Syntax(_))
     ));
 }
+
+#[test]
+fn the_documented_rules_are_valid() {
+    let page = include_str!("../../../../docs/rules.md");
+    let example = page.split("```yaml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let rules = Rules::parse(example).unwrap();
+    assert_eq!(rules.http.services["office"].routes.len(), 3);
+    assert!(Rules::parse("{}").is_ok(), "everything may be left out");
+}
