@@ -83,6 +83,11 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_waited_for_from_its_tag_on() {
+        detect(b"K\0\0\0\x0c\0\0\x01\0\0\x1c\0\0\0\x04\x04");
+    }
+
+    #[test]
     fn a_startup_is_waited_for_however_long_its_first_name_is() {
         detect(b"\0\0\0\x40\0\x03\0\0idle_in_transaction_session_timeout\09\0user\0a\0");
     }

@@ -102,27 +102,9 @@ fn chain(first: &[u8], form: fn(u8, Body<'_>) -> Form) -> Guess {
     while let Some((tag, behind)) = rest.split_first() {
         let Some(length) = behind.u32_at(0) else {
             // The tag must be one, and a length begins with a zero.
-            let known = form(
-                *tag,
-                Body {
-                    seen: &[],
-                    length: 1,
-                },
-            ) != Form::Not
-                || form(
-                    *tag,
-                    Body {
-                        seen: &[],
-                        length: 0,
-                    },
-                ) != Form::Not
-                || form(
-                    *tag,
-                    Body {
-                        seen: &[],
-                        length: 64,
-                    },
-                ) != Form::Not;
+            let known = [0, 1, 8, 64]
+                .into_iter()
+                .any(|length| form(*tag, Body { seen: &[], length }) != Form::Not);
             if !known || behind.first().is_some_and(|byte| *byte != 0) {
                 return Guess::Other;
             }
