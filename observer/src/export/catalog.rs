@@ -6,6 +6,9 @@
 pub enum Kind {
     /// Only rises.
     Counter,
+    /// Only rises; a fact is a whole number of ten-thousandths, and so is the sum, so that it is
+    /// rounded once, where it is written.
+    Money,
     /// A fact is the difference.
     Gauge,
     /// A fact is the new value.
@@ -39,7 +42,7 @@ impl Kind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Counter => "counter",
+            Self::Counter | Self::Money => "counter",
             Self::Gauge | Self::Level => "gauge",
             Self::Histogram(_) => "histogram",
         }
@@ -50,7 +53,7 @@ impl Kind {
     #[must_use]
     pub const fn lines(self) -> usize {
         match self {
-            Self::Counter | Self::Gauge | Self::Level => 1,
+            Self::Counter | Self::Money | Self::Gauge | Self::Level => 1,
             Self::Histogram(bounds) => bounds.len() + 3,
         }
     }
@@ -89,6 +92,8 @@ pub const STORE_SECONDS: &[f64] = &[
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0,
     3.0, 5.0, 10.0,
 ];
+/// The plan's buckets for payments; seconds.
+pub const PAYMENT_SECONDS: &[f64] = &[0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 /// Sizes of requests and responses; bytes.
 pub const SIZE_BYTES: &[f64] = &[
     128.0,
@@ -104,6 +109,15 @@ pub const SIZE_BYTES: &[f64] = &[
 /// Round-trip times; seconds.
 pub const ROUND_TRIP_SECONDS: &[f64] = &[
     0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+
+/// Values of orders; major units of their currency.
+pub const ORDER_VALUE: &[f64] = &[
+    1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0, 10_000.0, 100_000.0,
+];
+/// From an order to its payment; seconds, up to a week.
+pub const SETTLEMENT_SECONDS: &[f64] = &[
+    1.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0, 604_800.0,
 ];
 
 macro_rules! catalog {
@@ -127,6 +141,44 @@ catalog! {
     /// Every metric the platform's traffic feeds.
     CATALOG;
 
+    Orders, "naytife_orders_total", Kind::Counter, ["shop_id", "status"],
+        "Orders that were created with this status, or changed to it.", "committed SQL";
+    OrdersValue, "naytife_orders_value_total", Kind::Money, ["shop_id", "currency"],
+        "Value of the orders that were created, paid or not; major units.", "committed SQL";
+    OrderValue, "naytife_order_value", Kind::Histogram(ORDER_VALUE), ["currency"],
+        "Value of an order when it was created; major units.", "committed SQL";
+    Revenue, "naytife_revenue_total", Kind::Money, ["shop_id", "currency"],
+        "Value of the orders that were paid, when they were; major units.", "committed SQL";
+    RevenueRefunded, "naytife_revenue_refunded_total", Kind::Money, ["shop_id", "currency"],
+        "Value of the paid orders that were refunded, when they were; major units.", "committed SQL";
+    Payments, "naytife_payments_total", Kind::Counter, ["shop_id", "provider", "status"],
+        "Changes of an order's payment status; the provider is the order's payment method.", "committed SQL";
+    PaymentSettlement, "naytife_payment_settlement_seconds", Kind::Histogram(SETTLEMENT_SECONDS), ["provider", "status"],
+        "Time from an order to the outcome of its payment, of orders whose creation was seen.", "committed SQL";
+    Shops, "naytife_shops", Kind::Gauge, ["status"],
+        "Shops that were seen, by their status.", "committed SQL";
+    ShopsActive, "naytife_shops_active_total", Kind::Gauge, [],
+        "Shops that were seen and are published.", "committed SQL";
+    CustomersRegistered, "naytife_customers_registered_total", Kind::Counter, ["shop_id"],
+        "Customers that registered.", "committed SQL";
+    CustomersDeleted, "naytife_customers_deleted_total", Kind::Counter, ["shop_id"],
+        "Customers that were deleted.", "committed SQL";
+    InventoryLevels, "naytife_inventory_levels", Kind::Gauge, ["shop_id", "product_id"],
+        "Available quantity of a product, over those of its variations that were seen.", "committed SQL";
+    StockMovements, "naytife_stock_movements_total", Kind::Counter, ["shop_id", "type"],
+        "Movements of stock that were recorded.", "committed SQL";
+    Deployments, "naytife_deployments_total", Kind::Counter, ["shop_id", "status"],
+        "Deployments that were begun, or changed to this status.", "committed SQL";
+    PaymentProcessing, "naytife_payment_processing_duration_seconds", Kind::Histogram(PAYMENT_SECONDS), ["provider", "status"],
+        "Duration of requests to payment routes and of webhooks, taken at the server's end.", "HTTP/1";
+    CheckoutSteps, "naytife_checkout_steps_total", Kind::Counter, ["shop_id", "step", "outcome"],
+        "Steps of a checkout: requests for checkout, payment, intent and confirm, then orders created and orders paid.", "HTTP/1, committed SQL";
+    OrdersOrphaned, "naytife_orders_orphaned_total", Kind::Counter, ["shop_id"],
+        "Orders that stayed although one of their items could not be written.", "committed SQL, PostgreSQL ErrorResponse";
+    LowStock, "naytife_inventory_low_stock_variations", Kind::Gauge, ["shop_id"],
+        "Variations whose available quantity is at or below the rule's bound, of those that were seen.", "committed SQL";
+    Facts, "observer_facts_total", Kind::Counter, ["rule", "outcome"],
+        "What became of the rows that a rule of the business speaks of: published, rolled back, repeated, or unknown because their end or their values were hidden.", "committed SQL";
     HttpRequestDuration, "naytife_http_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["method", "endpoint", "status_code", "shop_id", "service"],
         "Duration of HTTP requests, taken at the server's end.", "HTTP/1";
     HttpRequestWait, "naytife_http_request_wait_seconds", Kind::Histogram(REQUEST_SECONDS), ["service"],

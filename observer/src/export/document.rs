@@ -23,6 +23,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "command",
         "The Redis server's own name of the command in lower case; unknown verbs are `_other`.",
     ),
+    (
+        "currency",
+        "The currency that the shop's row names, in lower case; `unknown` until one was seen.",
+    ),
     ("database", "From the startup message, else `unknown`."),
     (
         "endpoint",
@@ -48,6 +52,11 @@ pub const LABELS: &[(&str, &str)] = &[
         "The workload at the other end, else its address class.",
     ),
     ("probe", "A row of the table of probes."),
+    ("product_id", "The product's number."),
+    (
+        "provider",
+        "The payment method that the order's row or the request's body names, in lower case; for a webhook, its route's.",
+    ),
     (
         "query",
         "The statement's name where it has one, else a fingerprint.",
@@ -56,6 +65,10 @@ pub const LABELS: &[(&str, &str)] = &[
     ("required", "`true` or `false`."),
     ("result", "`hit` or `miss`."),
     ("ring", "The ring's number."),
+    (
+        "rule",
+        "A rule that says what a statement or a request means for the business.",
+    ),
     ("service", "The workload at whose end it was taken."),
     (
         "shop_id",
@@ -63,7 +76,19 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     ("sqlstate", "Five characters from the server."),
     ("stage", "A stage of the pipeline."),
+    (
+        "status",
+        "As the database stores it, in lower case; `unknown` where the one before it was not seen. Of requests: `success` or `failure`.",
+    ),
     ("status_code", "Of the final response, three digits."),
+    (
+        "step",
+        "`checkout`, `payment`, `intent`, `confirm`, `order` or `paid`.",
+    ),
+    (
+        "type",
+        "The kind of movement that the row names, in lower case.",
+    ),
     ("version", "The agent's version."),
 ];
 

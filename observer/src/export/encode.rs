@@ -107,6 +107,11 @@ impl Text {
         let metric = series.handle.read();
         match family.row.kind {
             Kind::Counter => self.sample(name, &series.labels, metric.get_counter().get_value()),
+            Kind::Money => {
+                self.put(&[name]);
+                self.labels(&series.labels, None);
+                self.money(series.handle.money().unwrap_or(0));
+            }
             Kind::Gauge | Kind::Level => {
                 self.sample(name, &series.labels, metric.get_gauge().get_value());
             }
@@ -151,6 +156,17 @@ impl Text {
         };
         debug_assert!(written.is_ok(), "writing to memory cannot fail");
         self.put(&["\n"]);
+    }
+
+    /// Ten-thousandths, written out: whoever reads it rounds it, once.
+    fn money(&mut self, amount: u64) {
+        let (whole, part) = (amount / 10_000, amount % 10_000);
+        let digits = format!("{whole}.{part:04}");
+        self.put(&[
+            " ",
+            digits.trim_end_matches('0').trim_end_matches('.'),
+            "\n",
+        ]);
     }
 
     fn count(&mut self, count: u64) {
@@ -286,6 +302,21 @@ mod tests {
             }
         }
         assert_eq!(label("", "a"), "");
+    }
+
+    #[test]
+    fn money_is_written_out() {
+        for (amount, expected) in [
+            (0, " 0\n"),
+            (399_700, " 39.97\n"),
+            (100_000, " 10\n"),
+            (1, " 0.0001\n"),
+            (u64::MAX, " 1844674407370955.1615\n"),
+        ] {
+            let mut text = Text::default();
+            text.money(amount);
+            assert_eq!(text.0, expected.as_bytes());
+        }
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Recorder {
             overflowed: false,
         };
         let handle = match fact.metric.row().kind {
-            Kind::Counter | Kind::Histogram(_) => admission.exact_or_folded(key),
+            Kind::Counter | Kind::Money | Kind::Histogram(_) => admission.exact_or_folded(key),
             Kind::Gauge if fact.value < 0.0 && !admission.counts_elsewhere() => {
                 return self.registry.refuse(Refusal::Unbalanced);
             }

@@ -117,7 +117,7 @@ impl Family {
                 .map(|bound| bound.to_string().into())
                 .chain(["+Inf".into()])
                 .collect(),
-            Kind::Counter | Kind::Gauge | Kind::Level => Vec::new(),
+            Kind::Counter | Kind::Money | Kind::Gauge | Kind::Level => Vec::new(),
         };
         Self {
             row,

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use prometheus::core::Metric as _;
-use prometheus::{Counter, Gauge, Histogram, HistogramOpts, Opts, proto};
+use prometheus::{Counter, Gauge, Histogram, HistogramOpts, IntCounter, Opts, proto};
 
 use super::catalog::{Kind, LABEL_LIMIT, Row};
 use super::symbols::Symbol;
@@ -47,6 +47,7 @@ impl Key {
 #[derive(Clone, Debug)]
 pub(super) enum Handle {
     Counter(Counter),
+    Money(IntCounter),
     Gauge(Gauge),
     Level(Gauge),
     Histogram(Histogram),
@@ -56,6 +57,7 @@ impl Handle {
     pub(super) fn new<M>(row: &Row<M>) -> prometheus::Result<Self> {
         Ok(match row.kind {
             Kind::Counter => Self::Counter(Counter::with_opts(Opts::new(row.name, row.help))?),
+            Kind::Money => Self::Money(IntCounter::with_opts(Opts::new(row.name, row.help))?),
             Kind::Gauge => Self::Gauge(Gauge::with_opts(Opts::new(row.name, row.help))?),
             Kind::Level => Self::Level(Gauge::with_opts(Opts::new(row.name, row.help))?),
             Kind::Histogram(bounds) => Self::Histogram(Histogram::with_opts(
@@ -69,6 +71,12 @@ impl Handle {
     pub(super) fn take(&self, value: f64) {
         match self {
             Self::Counter(counter) => counter.inc_by(value),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a fact's amount is a whole number that is not negative"
+            )]
+            Self::Money(counter) => counter.inc_by(value as u64),
             Self::Gauge(gauge) => gauge.add(value),
             Self::Level(gauge) => gauge.set(value),
             Self::Histogram(histogram) => histogram.observe(value),
@@ -79,6 +87,7 @@ impl Handle {
     pub(super) fn read(&self) -> proto::Metric {
         match self {
             Self::Counter(counter) => counter.metric(),
+            Self::Money(counter) => counter.metric(),
             Self::Gauge(gauge) | Self::Level(gauge) => gauge.metric(),
             Self::Histogram(histogram) => histogram.metric(),
         }
@@ -88,7 +97,7 @@ impl Handle {
     pub(super) fn count(&self) -> u64 {
         match self {
             Self::Counter(counter) => whole(counter.get()),
-            Self::Gauge(_) | Self::Level(_) => 0,
+            Self::Money(_) | Self::Gauge(_) | Self::Level(_) => 0,
             Self::Histogram(histogram) => histogram.get_sample_count(),
         }
     }
@@ -114,11 +123,19 @@ impl Handle {
         count
     }
 
+    /// The whole number of a sum of money; `None` for anything else.
+    pub(super) fn money(&self) -> Option<u64> {
+        match self {
+            Self::Money(counter) => Some(counter.get()),
+            _ => None,
+        }
+    }
+
     /// The number of a counting gauge; `None` for anything else.
     pub(super) fn balance(&self) -> Option<f64> {
         match self {
             Self::Gauge(gauge) => Some(gauge.get()),
-            Self::Counter(_) | Self::Level(_) | Self::Histogram(_) => None,
+            Self::Counter(_) | Self::Money(_) | Self::Level(_) | Self::Histogram(_) => None,
         }
     }
 }

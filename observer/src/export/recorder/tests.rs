@@ -62,7 +62,8 @@ impl Bench {
     fn lines(&self) -> BTreeMap<String, f64> {
         let scrape = Scrape::new(Arc::clone(&self.registry), Arc::new(Agent::default()));
         let text = String::from_utf8(scrape.flatten().collect()).unwrap();
-        let lines = text.lines().filter(|line| line.starts_with("naytife_"));
+        let of_the_platform = |line: &&str| CATALOG.iter().any(|row| line.starts_with(row.name));
+        let lines = text.lines().filter(of_the_platform);
         let mut all = BTreeMap::new();
         for line in lines {
             let (series, value) = line.rsplit_once(' ').unwrap();
