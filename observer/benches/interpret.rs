@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use observer::correlate::postgres::{self, Execution, Outcome, Statement, Value, Which};
+use observer::correlate::postgres::{self, Cell, Execution, Outcome, Statement, Value, Which};
 use observer::correlate::{Body, Connection, Exchange, http, redis};
 use observer::decode::Side;
 use observer::decode::redis::command::{OTHER, find};
@@ -102,7 +102,12 @@ fn sql(text: &str, id: u64) -> Body {
         rows: Some(1),
         wanted: None,
         parameters: [Some(shop.clone())].into_iter().collect(),
-        columns: vec![(0, shop)],
+        control: None,
+        columns: vec![Cell {
+            row: 0,
+            column: 0,
+            value: shop,
+        }],
     }))
 }
 

@@ -22,6 +22,7 @@ impl Interest for Rules {
             Wanted {
                 parameters: vec![1],
                 columns: vec!["id".to_owned()],
+                rows: false,
             }
         } else {
             Wanted::default()

@@ -19,6 +19,7 @@ use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 use observer_ebpf::Reason;
 
+pub mod business;
 mod connections;
 mod database;
 pub mod fuzz;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub label_values: usize,
     /// Connections; the one not heard of for the longest leaves the gauges and is forgotten.
     pub connections: usize,
+    /// Entities of the business, of each kind; the one not seen for the longest is forgotten.
+    pub entities: u32,
     /// Shops; the one not seen for the longest is forgotten until the database names it again.
     pub shops: u32,
     /// SQL texts whose name is remembered; a forgotten one is read again.
@@ -72,6 +75,7 @@ impl Default for Settings {
         Self {
             label_values: 65_536,
             connections: 65_536,
+            entities: 65_536,
             shops: 65_536,
             statements: 4096,
             queries: 1000,
@@ -105,6 +109,7 @@ pub struct Interpreter {
     http: http::Http,
     namer: sql::Namer,
     shops: shops::Shops,
+    business: business::Business,
     databases: Names,
     sql_states: Names,
     redis: redis::Words,
@@ -121,6 +126,7 @@ impl Interpreter {
             namer: sql::Namer::new(Arc::clone(&plan), settings.statements, settings.queries),
             shops: shops::Shops::new(settings.shops, trust),
             connections: Connections::new(settings.connections),
+            business: business::Business::new(Arc::clone(&plan.business), settings.entities),
             databases: Names::new(settings.databases),
             sql_states: Names::new(SQL_STATE_LIMIT),
             redis: redis::Words::new(&mut symbols),
@@ -131,11 +137,16 @@ impl Interpreter {
     }
 
     /// Other rules are in force from the next exchange on. What was counted stays counted; what the
-    /// rules before proved of shops is forgotten where these read SQL in another way.
-    pub fn replace(&mut self, plan: Arc<Plan>) {
+    /// rules before proved of shops is forgotten where these read SQL in another way, and what is
+    /// remembered of the business where these speak of it in another way.
+    pub fn replace(&mut self, plan: Arc<Plan>, out: &mut dyn FnMut(Fact)) {
         if !plan.reads_like(&self.plan) {
             self.shops.forget();
         }
+        self.business.replace(
+            Arc::clone(&plan.business),
+            &mut business::Context::aside(&mut self.symbols, out),
+        );
         self.http.replace(&plan, &mut self.symbols);
         self.namer.replace(Arc::clone(&plan));
         self.plan = plan;
@@ -155,8 +166,12 @@ impl Interpreter {
         let key = exchange.connection;
         match &exchange.body {
             Body::Connection(connection) => return self.identify(connection, out),
-            Body::Closed(reason) => return self.closed(key, *reason, out),
+            Body::Closed(reason) => {
+                self.forsaken(exchange, out);
+                return self.closed(key, *reason, out);
+            }
             Body::Evicted => {
+                self.forsaken(exchange, out);
                 self.connections.remove(key, out);
                 return;
             }
@@ -264,11 +279,11 @@ impl Interpreter {
             }
             Body::Sql(execution) => {
                 self.shops.distrust();
-                self.execution(execution, context, database, out);
+                self.execution(execution, exchange.connection, context, database, out);
             }
             Body::SqlError(state) => self.sql_error(*state, context, database, out),
             Body::SqlTransaction(transaction) => {
-                self.transaction(*transaction, context, database, out);
+                self.transaction(*transaction, exchange, context, database, out);
             }
             Body::Redis(exchange) => self.redis(exchange, context, out),
             Body::HttpBegan
@@ -294,6 +309,17 @@ impl Interpreter {
                 // From now on the client's end is where the connection counts.
                 context.database = None;
             }
+        });
+    }
+
+    /// Nothing more comes of a connection: what is pending there has no end.
+    fn forsaken(&mut self, exchange: &Exchange, out: &mut dyn FnMut(Fact)) {
+        self.business.gone(&mut business::Context {
+            connection: exchange.connection,
+            database: Symbol::UNKNOWN,
+            time: exchange.ended,
+            symbols: &mut self.symbols,
+            out,
         });
     }
 

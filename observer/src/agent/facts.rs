@@ -74,7 +74,9 @@ impl Facts {
 impl pipeline::Interpreter for Facts {
     fn exchange(&mut self, exchange: Exchange) {
         if let Some(plan) = self.rules.changed() {
-            self.interpreter.replace(plan);
+            let waiting = &mut self.waiting;
+            self.interpreter
+                .replace(plan, &mut |fact| waiting.push(fact));
         }
         let waiting = &mut self.waiting;
         self.interpreter

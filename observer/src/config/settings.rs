@@ -76,6 +76,7 @@ settings! {
     "reassembly.held_segments", reassembly.held_segments, "Segments one direction may hold back likewise.";
     "interpret.label_values", interpret.label_values, "Distinct label values, at most 256 bytes each.";
     "interpret.connections", interpret.connections, "Connections whose service and database are remembered.";
+    "interpret.entities", interpret.entities, "Orders, shops and the like that are remembered, of each kind; the one not seen for the longest is forgotten.";
     "interpret.shops", interpret.shops, "Shops that are remembered; the one not seen for the longest is forgotten until the database names it again.";
     "interpret.statements", interpret.statements, "SQL texts whose name is remembered; a forgotten one is read again.";
     "interpret.queries", interpret.queries, "Values of the label query; further ones are _other.";

@@ -120,6 +120,7 @@ pub(super) fn bounds(config: &Config) -> Vec<Bound> {
             16_000_000,
         ),
         bound("interpret.connections", interpret.connections, 1, 4_000_000),
+        of("interpret.entities", interpret.entities, 1, 4_000_000),
         of("interpret.shops", interpret.shops, 1, 4_000_000),
         of("interpret.statements", interpret.statements, 1, 1_000_000),
         bound(

@@ -24,6 +24,7 @@ impl Interest for All {
         Arc::new(Wanted {
             parameters: vec![1, 2],
             columns: vec!["id".into(), "shop_id".into()],
+            rows: false,
         })
     }
 

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::time::Timestamp;
 
 mod answers;
+mod control;
 mod executions;
 mod gaps;
 mod pairing;
@@ -26,6 +27,7 @@ mod texts;
 mod transaction;
 mod values;
 
+pub use control::Control;
 pub use pairing::Correlator;
 pub use texts::Shared;
 
@@ -116,13 +118,27 @@ pub struct Execution {
     pub tag: String,
     /// The tag's number plus rows before each `PortalSuspended`; `None` where unknown or without.
     pub rows: Option<u64>,
+    /// What it does to the transaction it runs in, if it succeeds; `None` where its text is not
+    /// known.
+    pub control: Option<Control>,
     /// What [`Interest`] asked for when its values were kept; `None` where nothing was.
     pub wanted: Option<Arc<Wanted>>,
     /// Values of the parameters that were asked for, in that order.
     pub parameters: SmallVec<[Option<Value>; 2]>,
-    /// Values of the columns that were asked for: (index into that list, value), distinct
-    /// neighbours only, at most 64.
-    pub columns: Vec<(u16, Value)>,
+    /// Values of the columns that were asked for: distinct neighbours only, or row by row where
+    /// [`Wanted::rows`] were; a bounded number either way.
+    pub columns: Vec<Cell>,
+}
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Which of the execution's rows, from 0.
+    pub row: u32,
+    /// Index into [`Wanted::columns`].
+    pub column: u16,
+    /// The value.
+    pub value: Value,
 }
 
 impl Execution {
@@ -137,10 +153,13 @@ impl Execution {
             let place = before.parameters.iter().position(|known| known == number)?;
             self.parameters.get(place)?.clone()
         });
-        let columns = self.columns.iter().filter_map(|(place, value)| {
-            let name = before.columns.get(usize::from(*place))?;
+        let columns = self.columns.iter().filter_map(|cell| {
+            let name = before.columns.get(usize::from(cell.column))?;
             let place = wanted.columns.iter().position(|column| column == name)?;
-            Some((u16::try_from(place).ok()?, value.clone()))
+            Some(Cell {
+                column: u16::try_from(place).ok()?,
+                ..cell.clone()
+            })
         });
         Cow::Owned(Self {
             wanted: Some(Arc::clone(wanted)),
@@ -213,4 +232,6 @@ pub struct Wanted {
     pub parameters: Vec<u16>,
     /// Result columns by name.
     pub columns: Vec<String>,
+    /// Whether values are to be kept row by row.
+    pub rows: bool,
 }

@@ -1,13 +1,18 @@
 //! SQL executions become facts, and prove shops.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use super::Interpreter;
+use super::business;
 use super::connections::Context;
 use super::fact;
 use super::plan::Reads;
 use super::shops::{Shops, id_of};
+use crate::correlate::Exchange;
 use crate::correlate::postgres::{Execution, Outcome, SqlState, Transaction, Value};
 use crate::export::{Fact, Metric, Symbol, Symbols};
+use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
 /// Tags of statements that write.
@@ -17,6 +22,7 @@ impl Interpreter {
     pub(super) fn execution(
         &mut self,
         execution: &Execution,
+        connection: ConnectionKey,
         context: Context,
         database: Symbol,
         out: &mut dyn FnMut(Fact),
@@ -52,6 +58,24 @@ impl Interpreter {
                 execution.seconds,
             ));
         }
+        let reads = named
+            .reads
+            .map(|reads| (&reads.wanted, reads.business.as_slice()));
+        let (execution_as_asked, sources) = match reads {
+            Some((wanted, sources)) if !sources.is_empty() => (execution.asked(wanted), sources),
+            _ => (Cow::Borrowed(execution), [].as_slice()),
+        };
+        self.business.execution(
+            &execution_as_asked,
+            sources,
+            &mut business::Context {
+                connection,
+                database,
+                time: execution.ended,
+                symbols: &mut self.symbols,
+                out,
+            },
+        );
         if let Outcome::Failed(state) = execution.outcome {
             self.sql_error(state, context, database, out);
         }
@@ -80,6 +104,7 @@ impl Interpreter {
     pub(super) fn transaction(
         &mut self,
         transaction: Transaction,
+        exchange: &Exchange,
         context: Context,
         database: Symbol,
         out: &mut dyn FnMut(Fact),
@@ -90,6 +115,16 @@ impl Interpreter {
             &[context.service, database, outcome],
             1.0,
         ));
+        self.business.transaction(
+            transaction,
+            &mut business::Context {
+                connection: exchange.connection,
+                database,
+                time: exchange.ended,
+                symbols: &mut self.symbols,
+                out,
+            },
+        );
     }
 }
 
@@ -118,11 +153,10 @@ fn shop(
         && execution.rows == Some(1)
     {
         let subdomain = parameter(reads.subdomain).or_else(|| {
-            let column = |(index, value)| (index >= reads.shop_columns).then_some(value);
-            execution
-                .columns
-                .iter()
-                .find_map(|(index, value)| column((*index, value)))
+            let subdomains = reads.shop_columns..reads.named_columns;
+            let mut cells = execution.columns.iter();
+            let cell = cells.find(|cell| subdomains.contains(&cell.column))?;
+            Some(&cell.value)
         });
         if let Some(subdomain) = subdomain.and_then(|value| value.bytes.as_deref()) {
             shops.learn(subdomain, id, at);
@@ -152,8 +186,10 @@ fn returned(
 ) -> Returned {
     let mut returned = Returned::None;
     let columns = execution.columns.iter();
-    for (_, value) in columns.filter(|(index, _)| *index < reads.shop_columns) {
-        let Some(id) = id_of(value) else { continue };
+    for cell in columns.filter(|cell| cell.column < reads.shop_columns) {
+        let Some(id) = id_of(&cell.value) else {
+            continue;
+        };
         returned = match returned {
             Returned::One(one) if one == id => continue,
             Returned::None => Returned::One(id),

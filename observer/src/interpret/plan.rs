@@ -6,14 +6,15 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 use hashbrown::HashMap;
 
+use super::business::program::{Program, Sources};
 use super::routes::Routes;
 use super::rules::{Rules, RulesError};
-use super::sql::pgx;
 use super::sql::text::{self, Columns, Facts};
+use super::sql::{self, pgx};
 use crate::correlate::http::Wants;
 use crate::correlate::postgres::{Interest, Statement, Wanted};
 
-/// Which of a statement's values name a shop.
+/// Which of a statement's values name a shop, or say what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
     /// What [`crate::correlate`] is asked to keep.
@@ -22,8 +23,12 @@ pub struct Reads {
     pub shop: Option<usize>,
     /// Index of the subdomain among the wanted parameters.
     pub subdomain: Option<usize>,
-    /// So many of the wanted columns, from the first, hold a shop's number; the others a subdomain.
+    /// So many of the wanted columns, from the first, hold a shop's number.
     pub shop_columns: u16,
+    /// Those from there up to here hold a subdomain.
+    pub named_columns: u16,
+    /// Where the fields stand of the entities that it speaks of, for each rule that says so.
+    pub business: Vec<Sources>,
 }
 
 /// A statement of the rules.
@@ -44,6 +49,8 @@ pub struct Named {
 pub struct Plan {
     /// The routes.
     pub routes: Routes,
+    /// What statements mean for the business.
+    pub business: Arc<Program>,
     shop_columns: Vec<String>,
     subdomain_columns: Vec<String>,
     /// For statements none of whose parameters name a shop.
@@ -65,6 +72,7 @@ impl Plan {
         }
         let mut plan = Self {
             routes: Routes::new(&rules.http),
+            business: Arc::new(Program::new(rules, &mut Vec::new())),
             shop_columns: rules.sql.shop_columns.clone(),
             subdomain_columns: rules.sql.subdomain_columns.clone(),
             columns_only: Arc::default(),
@@ -72,7 +80,7 @@ impl Plan {
             by_name: HashMap::default(),
             by_hash: HashMap::default(),
         };
-        plan.columns_only = Arc::new(plan.make_reads(None, None));
+        plan.columns_only = Arc::new(plan.make_reads(None, None, None));
         for (name, statement) in &rules.sql.statements {
             let statement = &statement.value;
             let number = plan.named.len();
@@ -89,7 +97,7 @@ impl Plan {
             plan.named.push(Named {
                 name: name.clone(),
                 operation: statement.operation.value.clone(),
-                reads: plan.reads(shop, subdomain),
+                reads: plan.share(plan.make_reads(shop, subdomain, Some(name))),
                 shop,
                 subdomain,
             });
@@ -110,10 +118,21 @@ impl Plan {
         let named = name
             .and_then(|name| self.by_name.get(name))
             .and_then(|number| self.named.get(*number));
-        self.reads(
+        let fingerprint = match (name, facts.statements.as_slice()) {
+            (None, [one]) if self.business.reads_fingerprints() => Some(sql::fingerprint(one)),
+            _ => None,
+        };
+        let mut reads = self.make_reads(
             facts.shop.or_else(|| named?.shop),
             facts.subdomain.or_else(|| named?.subdomain),
-        )
+            name.or(fingerprint.as_deref()),
+        );
+        if facts.statements.len() != 1 {
+            for sources in &mut reads.business {
+                sources.ambiguous = true;
+            }
+        }
+        self.share(reads)
     }
 
     /// The columns the rules look for.
@@ -137,23 +156,35 @@ impl Plan {
             && of(self).eq(of(other))
     }
 
-    fn reads(&self, shop: Option<u16>, subdomain: Option<u16>) -> Arc<Reads> {
-        if shop.is_none() && subdomain.is_none() {
-            return Arc::clone(&self.columns_only);
+    /// Most statements read the same, so they share it.
+    fn share(&self, reads: Reads) -> Arc<Reads> {
+        if reads == *self.columns_only {
+            Arc::clone(&self.columns_only)
+        } else {
+            Arc::new(reads)
         }
-        Arc::new(self.make_reads(shop, subdomain))
     }
 
-    fn make_reads(&self, shop: Option<u16>, subdomain: Option<u16>) -> Reads {
+    fn make_reads(&self, shop: Option<u16>, subdomain: Option<u16>, name: Option<&str>) -> Reads {
+        let mut parameters: Vec<u16> = shop.into_iter().chain(subdomain).collect();
         let columns = self.shop_columns.iter().chain(&self.subdomain_columns);
+        let mut columns: Vec<String> = columns.cloned().collect();
+        let place = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
+        let named_columns = place(columns.len());
+        let business = name.map_or_else(Vec::new, |name| {
+            self.business.sources(name, &mut parameters, &mut columns)
+        });
         Reads {
-            wanted: Arc::new(Wanted {
-                parameters: shop.into_iter().chain(subdomain).collect(),
-                columns: columns.cloned().collect(),
-            }),
             shop: shop.map(|_| 0),
             subdomain: subdomain.map(|_| usize::from(shop.is_some())),
-            shop_columns: u16::try_from(self.shop_columns.len()).unwrap_or(u16::MAX),
+            shop_columns: place(self.shop_columns.len()),
+            named_columns,
+            wanted: Arc::new(Wanted {
+                parameters,
+                columns,
+                rows: business.iter().any(|sources| !sources.columns.is_empty()),
+            }),
+            business,
         }
     }
 }
@@ -219,8 +250,11 @@ impl Wants for Needs {
 impl Interest for Needs {
     fn wanted(&self, statement: &Statement) -> Arc<Wanted> {
         let (plan, text) = (self.0.load(), &statement.text);
-        // Without parameters there is nothing to find in the text.
-        let reads = if memchr::memchr(b'$', text.as_bytes()).is_none() {
+        // Without parameters there is nothing to find in the text but what it is called.
+        let reads = if memchr::memchr(b'$', text.as_bytes()).is_none()
+            && !text::name(text).is_some_and(|name| plan.business.speaks_of(name))
+            && !plan.business.reads_fingerprints()
+        {
             Arc::clone(&plan.columns_only)
         } else {
             let facts = text::read(text, plan.columns());
@@ -278,7 +312,14 @@ mod tests {
             };
             let wanted = needs.wanted(&statement);
             assert_eq!(wanted.parameters, parameters, "{text}");
-            assert_eq!(wanted.columns, ["shop_id", "subdomain"]);
+            assert!(
+                wanted
+                    .columns
+                    .starts_with(&["shop_id".into(), "subdomain".into()])
+            );
+            let speaks_of_business = text.contains("GetOrder");
+            assert_eq!(wanted.columns.len() > 2, speaks_of_business, "{text}");
+            assert_eq!(wanted.rows, speaks_of_business, "{text}");
         }
         let by_name = |name| {
             needs

@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use business::Business;
+
 /// A platform, as a file describes it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +24,9 @@ pub struct Rules {
     /// Statements.
     #[serde(default)]
     pub sql: Sql,
+    /// What they mean for the business.
+    #[serde(default)]
+    pub business: Business,
 }
 
 /// Routes, and where requests name their shop.
@@ -202,7 +207,10 @@ impl Rules {
     }
 }
 
+pub mod business;
 mod check;
+
+pub(super) use check::nearest;
 
 #[cfg(test)]
 mod tests;

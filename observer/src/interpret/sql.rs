@@ -238,7 +238,18 @@ fn study(plan: &Plan, statement: &Statement) -> Known {
     }
 }
 
-fn fingerprint(statement: &text::Statement) -> String {
+/// Whether a query's label ends with a fingerprint.
+pub(super) fn is_fingerprint(label: &str) -> bool {
+    label.rsplit_once(' ').is_some_and(|(_, last)| {
+        last.len() == 8
+            && last
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// The label of a statement whose text has no name.
+pub(super) fn fingerprint(statement: &text::Statement) -> String {
     let mut label = String::with_capacity(statement.operation.len() + statement.table.len() + 10);
     label.push_str(statement.operation);
     if !statement.table.is_empty() {

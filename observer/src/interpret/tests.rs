@@ -6,7 +6,9 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{Interpreter, Plan, Rules, Services, Settings};
 use crate::correlate::http::{self, AbortReason, Request};
-use crate::correlate::postgres::{self, Execution, Outcome, SqlState, Statement, Value, Which};
+use crate::correlate::postgres::{
+    self, Cell, Execution, Outcome, SqlState, Statement, Value, Which,
+};
 use crate::correlate::{Body, Connection, Exchange, redis};
 use crate::decode::Side;
 use crate::export::catalog::CATALOG;
@@ -70,6 +72,13 @@ impl Story {
         };
         self.interpreter
             .exchange(&exchange, &mut |fact| facts.push(fact));
+        self.take(facts);
+    }
+
+    fn replace(&mut self, rules: &Rules) {
+        let mut facts = Vec::new();
+        let plan = Plan::new(rules).unwrap();
+        self.interpreter.replace(plan, &mut |fact| facts.push(fact));
         self.take(facts);
     }
 
@@ -183,6 +192,15 @@ fn text(value: &str) -> Value {
     }
 }
 
+/// A value of the first row.
+fn cell(column: u16, value: Value) -> Cell {
+    Cell {
+        row: 0,
+        column,
+        value,
+    }
+}
+
 fn execution(sql: &str, tag: &str, rows: u64) -> Execution {
     let id = sql.bytes().fold(7_u64, |id, byte| {
         id.wrapping_mul(31).wrapping_add(byte.into())
@@ -202,6 +220,7 @@ fn execution(sql: &str, tag: &str, rows: u64) -> Execution {
         tag: tag.into(),
         rows: Some(rows),
         wanted: None,
+        control: None,
         parameters: SmallVec::new(),
         columns: Vec::new(),
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::control::Control;
 use super::gaps::Last;
 use super::pairing::{Correlator, Emit, Request};
-use super::split::Control;
 use super::values::{self, Selection};
 use super::{Execution, Outcome, SqlState};
 use crate::correlate::Body;
@@ -62,10 +62,11 @@ impl Correlator {
                 self.answer.selection = portal.selection();
             }
         }
-        self.answer.rows = self.answer.rows.saturating_add(1);
         if !self.answer.selection.is_empty() {
-            values::take_row(values, &self.answer.selection, &mut self.answer.columns);
+            let answer = &mut self.answer;
+            values::take_row(values, &answer.selection, answer.rows, &mut answer.columns);
         }
+        self.answer.rows = self.answer.rows.saturating_add(1);
     }
 
     fn portal_at_head(&mut self) -> Option<&mut super::portals::Portal> {

@@ -7,12 +7,9 @@ use smallvec::SmallVec;
 use super::pairing::{Correlator, Emit, Finished, Request};
 use super::portals::Name;
 use super::texts::Text;
-use super::{Execution, Outcome, Which, values};
+use super::{Cell, Execution, Outcome, Which, values};
 use crate::correlate::Body;
 use crate::time::Timestamp;
-
-/// Values kept of all the fetches of one portal.
-const COLUMNS: usize = 64;
 
 impl Correlator {
     /// The statement at the head ended; its text is returned, where it is known.
@@ -55,6 +52,7 @@ impl Correlator {
             outcome,
             tag: String::new(),
             rows: None,
+            control: None,
             wanted: answer.selection.wanted().cloned(),
             parameters: SmallVec::new(),
             columns: answer.columns,
@@ -104,6 +102,7 @@ impl Correlator {
             execution.waited = execution.began.seconds_since(requested);
             execution.timed = true;
         }
+        execution.control = text.as_ref().map(|text| text.control.clone());
         execution.seconds = stamp.seconds_since(execution.began);
         self.answered = stamp;
         if let Some(earlier) = earlier {
@@ -113,9 +112,13 @@ impl Correlator {
             execution.timed &= earlier.timed;
             execution.rows = earlier.rows;
             execution.parameters = earlier.parameters;
+            let fetched = u32::try_from(earlier.rows.unwrap_or(0)).unwrap_or(u32::MAX);
             let more = std::mem::replace(&mut execution.columns, earlier.columns);
-            execution.columns.extend(more);
-            execution.columns.truncate(COLUMNS);
+            execution.columns.extend(more.into_iter().map(|cell| Cell {
+                row: cell.row.saturating_add(fetched),
+                ..cell
+            }));
+            execution.columns.truncate(values::CELLS);
         }
         (execution, text)
     }

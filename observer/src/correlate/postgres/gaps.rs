@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::control::Control;
 use super::pairing::{Correlator, Emit, Request};
-use super::split::Control;
 use super::texts::Text;
 use super::{Outcome, SqlState};
 use crate::correlate::Body;

@@ -10,7 +10,7 @@ use super::statements::{Prepared, Statements};
 use super::texts::{Shared, Text};
 use super::transaction::Block;
 use super::values::{self, Selection};
-use super::{Execution, Outcome, Session, Transaction, Value, split};
+use super::{Cell, Execution, Outcome, Session, Transaction, split};
 use crate::correlate::Body;
 use crate::decode::postgres::{self as wire, Bind, Message, Target};
 use crate::decode::{Side, Span};
@@ -96,7 +96,7 @@ pub(super) struct Answer {
     /// Rows since the last tag or suspension.
     pub(super) rows: u64,
     pub(super) selection: Selection,
-    pub(super) columns: Vec<(u16, Value)>,
+    pub(super) columns: Vec<Cell>,
     /// Whether the selection is that of the portal at the head.
     pub(super) begun: bool,
 }

@@ -17,6 +17,7 @@ impl Interest for Everything {
         Arc::new(Wanted {
             parameters: vec![1],
             columns: vec!["name".to_owned(), "id".to_owned()],
+            rows: false,
         })
     }
 
@@ -85,7 +86,7 @@ fn describe(bodies: &[Body]) -> String {
                             .map(|v| v.to_string())
                     );
                 }
-                for (column, value) in &e.columns {
+                for Cell { column, value, .. } in &e.columns {
                     let _ = write!(
                         values,
                         " {column}={}",

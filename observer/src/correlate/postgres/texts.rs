@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use schnellru::{ByLength, LruMap};
 use sha2::{Digest as _, Sha256};
 
-use super::split::Control;
+use super::control::Control;
 use super::{Interest, Statement, Wanted};
 
 /// Memory that texts may take, in bytes.

@@ -6,7 +6,7 @@
 //! outcome. What a gap hid is unknown.
 
 use super::Transaction;
-use super::split::Control;
+use super::control::Control;
 use crate::decode::postgres::Status;
 
 /// The transaction that a connection is in, explicit or not.
@@ -38,7 +38,7 @@ impl Block {
             (b"COMMIT" | b"COMMIT PREPARED", _) => Some(Transaction::Commit),
             (b"ROLLBACK PREPARED", _) => Some(Transaction::Rollback),
             (b"PREPARE TRANSACTION", _) => None,
-            (b"ROLLBACK", Some(Control::Commit | Control::PrepareTransaction)) => {
+            (b"ROLLBACK", Some(Control::Commit | Control::PrepareTransaction(_))) => {
                 Some(Transaction::Failed)
             }
             (b"ROLLBACK", None) => {
@@ -46,7 +46,7 @@ impl Block {
                 self.rolled_back = true;
                 return None;
             }
-            (b"ROLLBACK", Some(control)) if *control != Control::RollbackTo => {
+            (b"ROLLBACK", Some(control)) if !matches!(control, Control::RollbackTo(_)) => {
                 Some(Transaction::Rollback)
             }
             _ => {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Value, Wanted};
+use super::{Cell, Value, Wanted};
 use crate::decode::postgres::{Bind, Columns, Value as Wire, Values};
 
-/// Values kept of one execution's rows.
-const ROW_VALUES: usize = 64;
+/// Distinct values kept of one execution's rows.
+const DISTINCT: usize = 64;
+/// Values kept of one execution where its rows are wanted row by row.
+pub(super) const CELLS: usize = 1024;
 /// Parameters that one statement's rules may read.
 const PARAMETERS: usize = 64;
 
@@ -49,6 +51,7 @@ impl Selection {
             let place = wanted.columns.iter().position(|column| column == name)?;
             Some(Selected {
                 wanted: u16::try_from(place).ok()?,
+                rows: wanted.rows,
                 ..*selected
             })
         });
@@ -68,6 +71,8 @@ pub(super) struct Selected {
     wanted: u16,
     oid: u32,
     pub(super) binary: bool,
+    /// Whether it is wanted of every row, be it the same as in the row before or not.
+    rows: bool,
 }
 
 impl Selected {
@@ -92,6 +97,7 @@ pub(super) fn select(columns: Columns<'_>, wanted: Arc<Wanted>) -> Selection {
                 wanted: place,
                 oid: column.oid,
                 binary: column.binary,
+                rows: wanted.rows,
             });
         }
     }
@@ -99,12 +105,21 @@ pub(super) fn select(columns: Columns<'_>, wanted: Arc<Wanted>) -> Selection {
     selection
 }
 
-/// Takes the selected values of a row, each that differs from the one before it.
+/// Takes the selected values of a row: each that differs from the one before it, or each.
 pub(super) fn take_row(
     mut values: Values<'_>,
     selection: &Selection,
-    kept: &mut Vec<(u16, Value)>,
+    row: u64,
+    kept: &mut Vec<Cell>,
 ) {
+    let row = u32::try_from(row).unwrap_or(u32::MAX);
+    let rows = selection
+        .columns
+        .first()
+        .is_some_and(|selected| selected.rows);
+    if rows && kept.len().saturating_add(selection.columns.len()) > CELLS {
+        return;
+    }
     let mut at = 0;
     for selected in &selection.columns {
         let value = values.nth(selected.field().saturating_sub(at));
@@ -115,16 +130,24 @@ pub(super) fn take_row(
             Some(Wire::Null) => None,
             Some(Wire::Bytes(bytes)) => Some(bytes),
         };
-        let last = kept.iter().rev().find(|(of, _)| *of == selected.wanted);
-        let again = last.is_some_and(|(_, last)| last.bytes.as_deref() == bytes);
-        if !again && kept.len() < ROW_VALUES {
-            let value = Value {
-                binary: selected.binary,
-                oid: selected.oid,
-                bytes: bytes.map(SmallVec::from_slice),
-            };
-            kept.push((selected.wanted, value));
+        if !rows {
+            let mut newest = kept.iter().rev();
+            let last = newest.find(|cell| cell.column == selected.wanted);
+            let again = last.is_some_and(|last| last.value.bytes.as_deref() == bytes);
+            if again || kept.len() >= DISTINCT {
+                continue;
+            }
         }
+        let value = Value {
+            binary: selected.binary,
+            oid: selected.oid,
+            bytes: bytes.map(SmallVec::from_slice),
+        };
+        kept.push(Cell {
+            row,
+            column: selected.wanted,
+            value,
+        });
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_saphyr::Spanned;
 
 use super::{Place, Problem, Rules, Service, Source, Sql};
+use crate::interpret::business::program::Program;
 use crate::interpret::routes;
 use crate::interpret::sql::{pgx, text};
 
@@ -50,6 +51,7 @@ pub(super) fn problems(rules: &Rules) -> Vec<Problem> {
         }
     }
     found.sql(&rules.sql);
+    found.business(rules);
     found.problems
 }
 
@@ -148,6 +150,28 @@ impl Found {
         }
     }
 
+    fn business(&mut self, rules: &Rules) {
+        Program::new(rules, &mut self.problems);
+        let routes = rules.http.services.values().flat_map(|service| {
+            let routes = service.routes.iter();
+            routes.map(|route| route.value.as_str())
+        });
+        let routes: BTreeSet<&str> = routes.collect();
+        for (name, request) in &rules.business.requests {
+            for (at, route) in request.value.routes.iter().enumerate() {
+                if !routes.contains(route.value.as_str()) {
+                    self.unknown(
+                        &format!("business.requests.{name}.routes[{at}]"),
+                        Some(route),
+                        format!("no service has the route `{}`", route.value),
+                        &route.value,
+                        routes.iter().copied(),
+                    );
+                }
+            }
+        }
+    }
+
     fn sql(&mut self, sql: &Sql) {
         let mut hashes = BTreeSet::new();
         for (name, statement) in &sql.statements {
@@ -193,7 +217,10 @@ fn parameters(template: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The known name with the fewest edits, if they are few enough to be a slip.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(in crate::interpret) fn nearest<'n>(
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+) -> Option<&'n str> {
     known
         .map(|candidate| (distance(name, candidate), candidate))
         .min()

@@ -37,6 +37,7 @@ impl Bench {
             tag: tag.into(),
             rows: None,
             wanted: None,
+            control: None,
             parameters: SmallVec::new(),
             columns: Vec::new(),
         };

@@ -5,8 +5,7 @@ use crate::correlate::postgres::Wanted;
 
 /// Replaces the rules.
 fn replace(story: &mut Story, yaml: &str) {
-    let plan = Plan::new(&Rules::parse(yaml).unwrap()).unwrap();
-    story.interpreter.replace(plan);
+    story.replace(&Rules::parse(yaml).unwrap());
 }
 
 const OTHER: &str = "
@@ -62,13 +61,14 @@ fn values_kept_for_the_rules_before_are_not_taken_for_those_of_the_new_ones() {
         Some(Arc::new(Wanted {
             parameters: vec![parameter],
             columns: vec![column.to_owned()],
+            rows: false,
         }))
     };
     let text = "-- name: CountOrders :one\nSELECT count(*) FROM orders WHERE x = $1 AND y = $2";
     let kept = |parameter, column| Execution {
         wanted: wanted(parameter, column),
         parameters: smallvec![Some(int8(7))],
-        columns: vec![(0, int8(8))],
+        columns: vec![cell(0, int8(8))],
         ..execution(text, "SELECT", 1)
     };
     replace(&mut story, OTHER);
@@ -97,13 +97,11 @@ fn shops_must_be_proven_again_only_where_sql_is_read_in_another_way() {
     story.connect(1, 1, Side::Server);
     story.connect(2, 1, Side::Client);
     let row = Execution {
-        columns: vec![(0, int8(7))],
+        columns: vec![cell(0, int8(7))],
         ..execution(GET_SHOP, "SELECT", 1)
     };
     story.sql(2, 5, row);
-    story
-        .interpreter
-        .replace(Plan::new(&Rules::naytife().unwrap()).unwrap());
+    story.replace(&Rules::naytife().unwrap());
     story.http(1, 10, "GET", "/v1/shops/7/orders", 200);
     replace(&mut story, OTHER);
     story.http(1, 20, "PUT", "/v1/shops/7/orders", 200);

@@ -53,7 +53,7 @@ fn a_shop_is_unknown_until_a_row_names_it() {
     story.http(1, 10, "GET", "/v1/shops/7/orders", 200);
     assert_eq!(story.durations(), []);
     // The proof arrives before the batch is settled, but it is younger.
-    let row = || vec![(0, int8(7))];
+    let row = || vec![cell(0, int8(7))];
     story.sql(
         2,
         20,
@@ -88,7 +88,7 @@ fn a_proof_that_arrives_late_counts_if_it_is_older() {
         2,
         29,
         Execution {
-            columns: vec![(0, int8(7))],
+            columns: vec![cell(0, int8(7))],
             ..execution(GET_SHOP, "SELECT", 1)
         },
     );
@@ -136,7 +136,7 @@ fn a_subdomain_is_the_shop_that_sql_resolved_it_to() {
         5,
         Execution {
             parameters: smallvec![Some(text("acme"))],
-            columns: vec![(0, int8(7))],
+            columns: vec![cell(0, int8(7))],
             ..execution(LOOK_UP, "SELECT", 1)
         },
     );
@@ -145,7 +145,7 @@ fn a_subdomain_is_the_shop_that_sql_resolved_it_to() {
         2,
         6,
         Execution {
-            columns: vec![(0, int8(8)), (1, text("zeta"))],
+            columns: vec![cell(0, int8(8)), cell(1, text("zeta"))],
             ..execution("select * from shops limit 1", "SELECT", 1)
         },
     );

@@ -19,6 +19,7 @@ impl Changing {
         *self.0.lock().unwrap() = Wanted {
             parameters: vec![parameter],
             columns: columns.map(str::to_owned).into(),
+            rows: false,
         };
     }
 }
@@ -103,7 +104,9 @@ impl Session {
         let columns = execution.columns.iter();
         (
             execution.parameters.iter().flatten().map(bytes).collect(),
-            columns.map(|(at, value)| (*at, bytes(value))).collect(),
+            columns
+                .map(|cell| (cell.column, bytes(&cell.value)))
+                .collect(),
         )
     }
 }
@@ -129,7 +132,7 @@ fn values_are_those_that_the_rules_wanted_when_it_was_bound() {
     let asked = before.asked(&wanted);
     assert_eq!(asked.parameters.as_slice(), [None]);
     assert_eq!(asked.columns.len(), 1);
-    assert_eq!(asked.columns[0].0, 1);
+    assert_eq!(asked.columns[0].column, 1);
     assert!(matches!(after.asked(&wanted), Cow::Borrowed(_)));
 }
 

@@ -1,0 +1,200 @@
+//! The entities last seen, and what a committed row changes about them.
+//!
+//! A row that only shows something fills what is not known yet and never overwrites: it may be
+//! older than what a transaction that committed meanwhile has changed.
+
+use schnellru::{ByLength, LruMap};
+use smallvec::SmallVec;
+
+use super::effects::Happened;
+use super::program::{Entity, Program, Rule, Values};
+use super::value::Datum;
+use super::{Context, Fate};
+use crate::interpret::rules::business::{Does, Policy};
+use crate::time::Timestamp;
+
+/// What tells one entity of a kind from another.
+pub(super) type Key = SmallVec<[Datum; 2]>;
+
+/// What is known of an entity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Known {
+    pub(super) values: Values,
+    /// When it was created, if that was seen.
+    pub(super) created: Option<Timestamp>,
+    /// It is no more; what comes late does not bring it back.
+    pub(super) deleted: bool,
+}
+
+/// The entities of every kind; the one not heard of for the longest is forgotten.
+pub(super) struct Memory {
+    kinds: Vec<LruMap<Key, Known, ByLength, foldhash::fast::RandomState>>,
+    limit: usize,
+}
+
+impl Memory {
+    pub(super) fn new(kinds: usize, limit: u32) -> Self {
+        let limit = limit.max(1);
+        let kind = || {
+            let hasher = foldhash::fast::RandomState::default();
+            LruMap::with_hasher(ByLength::new(limit), hasher)
+        };
+        Self {
+            kinds: std::iter::repeat_with(kind).take(kinds).collect(),
+            limit: limit as usize,
+        }
+    }
+
+    /// How many of a kind are remembered.
+    pub(super) fn limit(&self) -> u32 {
+        u32::try_from(self.limit).unwrap_or(u32::MAX)
+    }
+
+    /// Takes everything out of the gauges that sum over it.
+    pub(super) fn forget(&mut self, program: &Program, context: &mut Context<'_>) {
+        for (kind, entity) in program.entities.iter().enumerate() {
+            while let Some((_, known)) = self.kinds.get_mut(kind).and_then(LruMap::pop_oldest) {
+                self.weigh(program, entity, &known, -1.0, context);
+            }
+        }
+    }
+
+    /// What is known of an entity, if anything is.
+    pub(super) fn get(&self, kind: usize, key: &Key) -> Option<&Known> {
+        self.kinds.get(kind)?.peek(key)
+    }
+
+    /// A row that a rule speaks of; its key is known. `None` where it is nothing to count: it was
+    /// to change what is not remembered.
+    pub(super) fn apply(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        values: &Values,
+        context: &mut Context<'_>,
+    ) -> Option<Fate> {
+        let entity = program.entities.get(rule.entity)?;
+        let key = key_of(entity, values)?;
+        if key.is_empty() {
+            let event = Known {
+                values: values.clone(),
+                ..Known::of(entity)
+            };
+            self.effects(program, entity, &Happened::Created, &event, &event, context);
+            return Some(Fate::Published);
+        }
+        if rule.policy == Policy::Failed && self.get(rule.entity, &key).is_none() {
+            return None;
+        }
+        let known = self.enter(program, rule.entity, &key, context);
+        let before = known.clone().unwrap_or_else(|| Known::of(entity));
+        let mut after = before.clone();
+        let happened = after.take(rule.does, entity, values, context.time);
+        let fate = happened.fate(entity);
+        if let Some(known) = self
+            .kinds
+            .get_mut(rule.entity)
+            .and_then(|kind| kind.get(&key))
+        {
+            *known = after.clone();
+        }
+        if known.as_ref() != Some(&after) {
+            if known.is_some() {
+                self.weigh(program, entity, &before, -1.0, context);
+            }
+            self.weigh(program, entity, &after, 1.0, context);
+        }
+        self.effects(program, entity, &happened, &before, &after, context);
+        Some(fate)
+    }
+
+    /// What was known of an entity, which takes the place of the oldest if nothing was.
+    fn enter(
+        &mut self,
+        program: &Program,
+        kind: usize,
+        key: &Key,
+        context: &mut Context<'_>,
+    ) -> Option<Known> {
+        let (memory, entity) = (self.kinds.get_mut(kind)?, program.entities.get(kind)?);
+        if let Some(known) = memory.get(key) {
+            return Some(known.clone());
+        }
+        let forgotten = if memory.len() >= self.limit {
+            memory.pop_oldest()
+        } else {
+            None
+        };
+        memory.insert(key.clone(), Known::of(entity));
+        if let Some((_, forgotten)) = forgotten {
+            self.weigh(program, entity, &forgotten, -1.0, context);
+        }
+        None
+    }
+}
+
+impl Known {
+    /// One of which nothing is known.
+    fn of(entity: &Entity) -> Self {
+        Self {
+            values: Values::from_elem(None, entity.types.len()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a row; what that changed.
+    fn take(&mut self, does: Does, entity: &Entity, row: &Values, now: Timestamp) -> Happened {
+        match does {
+            Does::Show => {
+                if !self.deleted {
+                    for (known, shown) in self.values.iter_mut().zip(row) {
+                        if known.is_none() {
+                            known.clone_from(shown);
+                        }
+                    }
+                }
+                Happened::Nothing
+            }
+            Does::Create if self.created.is_some() => Happened::Nothing,
+            Does::Create => {
+                self.deleted = false;
+                self.created = Some(now);
+                self.overwrite(row);
+                Happened::Created
+            }
+            Does::Delete if self.deleted => Happened::Nothing,
+            Does::Delete => {
+                self.deleted = true;
+                self.overwrite(row);
+                Happened::Deleted
+            }
+            Does::Change => {
+                let mut changed = SmallVec::new();
+                for (place, (known, now)) in self.values.iter().zip(row).enumerate() {
+                    if now.is_some() && known != now && !entity.key.contains(&place) {
+                        changed.push((place, known.is_some()));
+                    }
+                }
+                self.overwrite(row);
+                Happened::Changed(changed)
+            }
+        }
+    }
+
+    fn overwrite(&mut self, row: &Values) {
+        for (known, now) in self.values.iter_mut().zip(row) {
+            if now.is_some() {
+                known.clone_from(now);
+            }
+        }
+    }
+}
+
+/// The key's fields; `None` where one is not known.
+pub(super) fn key_of(entity: &Entity, values: &Values) -> Option<Key> {
+    entity
+        .key
+        .iter()
+        .map(|place| values.get(*place)?.clone())
+        .collect()
+}

@@ -1,0 +1,556 @@
+//! Looks up every name that the rules use, and says which name nothing.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Spanned;
+
+use super::{By, Label, Moves, On, Program, Request, Rule, Source, Statement};
+use crate::export::catalog::Row;
+use crate::export::catalog::{CATALOG, Kind};
+use crate::interpret::business::value::{Datum, Type};
+use crate::interpret::rules::business::{
+    self as rules, Business, Condition, Does, Effect, Event, Part, Policy,
+};
+use crate::interpret::rules::{Problem, Rules, Sql, nearest};
+use crate::interpret::sql;
+
+/// Seconds since an entity was created, as a value.
+const AGE: &str = "age";
+/// Digits of the stored unit's hundredth, which is as fine as amounts are kept.
+const MONEY_SCALE_LIMIT: u32 = 2;
+
+pub(super) fn compile(rules: &Rules, problems: &mut Vec<Problem>) -> Program {
+    let sql = &rules.sql;
+    let rules = &rules.business;
+    let mut compiler = Compiler {
+        rules,
+        sql,
+        problems,
+        program: Program::default(),
+    };
+    compiler.money();
+    compiler.entities();
+    for (name, statement) in &rules.statements {
+        compiler.statement(name, statement);
+    }
+    for (name, request) in &rules.requests {
+        compiler.request(name, request);
+    }
+    for (at, effect) in rules.effects.iter().enumerate() {
+        compiler.effect(at, effect);
+    }
+    compiler.program
+}
+
+struct Compiler<'r, 'p> {
+    rules: &'r Business,
+    sql: &'r Sql,
+    problems: &'p mut Vec<Problem>,
+    program: Program,
+}
+
+/// Where a name stands, and what it is a name of.
+struct Place<'a, T> {
+    path: &'a str,
+    at: &'a Spanned<T>,
+}
+
+impl<T> Clone for Place<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<'_, T> {}
+
+impl<'r> Compiler<'r, '_> {
+    fn add<T>(&mut self, place: Place<'_, T>, message: impl Into<String>) {
+        let at = place.at.referenced;
+        self.problems.push(Problem {
+            path: place.path.to_owned(),
+            location: Some((at.line(), at.column())).filter(|(line, _)| *line > 0),
+            message: message.into(),
+            suggestion: None,
+        });
+    }
+
+    fn unknown<'n, T>(
+        &mut self,
+        place: Place<'_, T>,
+        message: String,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) {
+        let suggestion = nearest(name, known).map(str::to_owned);
+        self.add(place, message);
+        if let Some(problem) = self.problems.last_mut() {
+            problem.suggestion = suggestion;
+        }
+    }
+
+    fn money(&mut self) {
+        let scale = self.rules.money_scale.as_ref();
+        let digits = scale.map_or(0, |scale| scale.value);
+        if let Some(at) = scale.filter(|_| digits > MONEY_SCALE_LIMIT) {
+            let path = "business.money_scale";
+            self.add(Place { path, at }, "it is 0, 1 or 2");
+        }
+        // Ten-thousandths, so that hundredths of any scale are whole.
+        self.program.money = 10_i64.pow(MONEY_SCALE_LIMIT.saturating_sub(digits));
+    }
+
+    fn entities(&mut self) {
+        for (name, at) in &self.rules.entities {
+            let entity = &at.value;
+            let mut key = Vec::new();
+            for field in &entity.key {
+                let path = format!("business.entities.{name}.key");
+                let place = Place {
+                    path: &path,
+                    at: field,
+                };
+                key.extend(self.field_of(entity, &field.value, place));
+            }
+            self.program.entities.push(super::Entity {
+                types: entity.fields.values().copied().collect(),
+                fields: entity.fields.keys().cloned().collect(),
+                key,
+                effects: Vec::new(),
+            });
+        }
+    }
+
+    fn entity(&mut self, name: &Spanned<String>, path: &str) -> Option<(usize, &'r rules::Entity)> {
+        let rules = self.rules;
+        let mut entities = rules.entities.iter().enumerate();
+        if let Some((at, (_, entity))) = entities.find(|(_, (known, _))| **known == name.value) {
+            return Some((at, &entity.value));
+        }
+        let message = format!("there is no entity `{}`", name.value);
+        let known = rules.entities.keys().map(String::as_str);
+        self.unknown(Place { path, at: name }, message, &name.value, known);
+        None
+    }
+
+    fn field_of<T>(
+        &mut self,
+        entity: &rules::Entity,
+        name: &str,
+        place: Place<'_, T>,
+    ) -> Option<usize> {
+        let found = entity.fields.keys().position(|known| known == name);
+        if found.is_none() {
+            let message = format!("the entity has no field `{name}`");
+            let known = entity.fields.keys().map(String::as_str);
+            self.unknown(place, message, name, known);
+        }
+        found
+    }
+
+    fn conditions<T>(
+        &mut self,
+        entity: &rules::Entity,
+        conditions: &BTreeMap<String, Condition>,
+        place: Place<'_, T>,
+    ) -> Vec<(usize, Condition)> {
+        let mut found = Vec::new();
+        for (name, condition) in conditions {
+            let Some(field) = self.field_of(entity, name, place) else {
+                continue;
+            };
+            let of = entity.fields.get(name);
+            let fits = match condition {
+                Condition::Any(_) => of == Some(&Type::Text),
+                Condition::Range(_) => of == Some(&Type::Integer),
+            };
+            if !fits {
+                let message = format!(
+                    "`{name}`: a text is one of a list, an integer lies `at_least` or `at_most`"
+                );
+                self.add(place, message);
+            }
+            found.push((field, condition.clone()));
+        }
+        found
+    }
+
+    fn constants<T>(
+        &mut self,
+        entity: &rules::Entity,
+        constants: &BTreeMap<String, String>,
+        place: Place<'_, T>,
+    ) -> Vec<(usize, Datum)> {
+        let mut found = Vec::new();
+        for (name, constant) in constants {
+            if entity.fields.get(name).is_some_and(|of| *of != Type::Text) {
+                self.add(place, format!("`{name}` is no text, so no constant"));
+            }
+            let field = self.field_of(entity, name, place);
+            found.extend(field.map(|field| (field, Datum::Text(constant.as_str().into()))));
+        }
+        found
+    }
+
+    /// The key must be told, or one row is not told from another.
+    fn key<T>(
+        &mut self,
+        entity: &rules::Entity,
+        is_told: impl Fn(&str) -> bool,
+        place: Place<'_, T>,
+    ) {
+        for field in &entity.key {
+            if !is_told(&field.value) {
+                let message = format!("it does not say where the key's field `{}` is", field.value);
+                self.add(place, message);
+            }
+        }
+    }
+
+    fn statement(&mut self, name: &str, at: &Spanned<rules::Statement>) {
+        let statement = &at.value;
+        let path = format!("business.statements.{name}");
+        let place = Place { path: &path, at };
+        let Some((entity, fields)) = self.entity(&statement.entity, &format!("{path}.entity"))
+        else {
+            return;
+        };
+        let mut columns = Vec::new();
+        for (field, column) in &statement.columns {
+            let field = self.field_of(fields, field, place);
+            columns.extend(field.map(|field| (field, column.clone())));
+        }
+        let mut parameters = Vec::new();
+        for (field, number) in &statement.parameters {
+            let at = number;
+            if at.value == 0 {
+                let path = format!("{path}.parameters.{field}");
+                self.add(Place { path: &path, at }, "parameters are counted from 1");
+            }
+            let field = self.field_of(fields, field, place);
+            parameters.extend(field.map(|field| (field, number.value)));
+        }
+        if statement.transaction == Policy::Failed && !statement.columns.is_empty() {
+            self.add(place, "what fails returns no row; its parameters tell");
+        }
+        if statement.does == Does::Show && statement.transaction != Policy::Committed {
+            self.add(place, "what only shows something waits for its transaction");
+        }
+        let told = |field: &str| {
+            statement.columns.contains_key(field) || statement.parameters.contains_key(field)
+        };
+        self.key(fields, told, place);
+        let equal = match &statement.equal {
+            Some([one, other]) => {
+                let path = format!("{path}.equal");
+                let mut field = |at: &Spanned<String>| {
+                    self.field_of(fields, &at.value, Place { path: &path, at })
+                };
+                field(one).zip(field(other))
+            }
+            None => None,
+        };
+        let query = match &statement.query {
+            Some(at) => {
+                let path = format!("{path}.query");
+                self.query(&at.value, Place { path: &path, at })
+            }
+            None => self.query(name, place),
+        };
+        let sql = self.sql;
+        let operation = || Some(sql.statements.get(query)?.value.operation.value.clone());
+        let rule = Rule {
+            name: name.to_owned(),
+            entity,
+            does: statement.does,
+            policy: statement.transaction,
+            tag: match &statement.tag {
+                Some(tag) => Some(tag.value.clone()),
+                None => operation(),
+            },
+            equal,
+            only: self.conditions(fields, &statement.only, place),
+            constants: self.constants(fields, &statement.constants, place),
+        };
+        let program = &mut self.program;
+        let known = program.by_query.entry(query.to_owned()).or_default();
+        known.push(program.statements.len());
+        program.statements.push(Statement {
+            rule: program.rules.len(),
+            columns,
+            parameters,
+        });
+        program.rules.push(rule);
+    }
+
+    /// A query must be known by its name, unless it is named by its fingerprint.
+    fn query<'q, T>(&mut self, query: &'q str, place: Place<'_, T>) -> &'q str {
+        if sql::is_fingerprint(query) {
+            self.program.fingerprints = true;
+        } else if !self.sql.statements.contains_key(query) {
+            let message = format!("there is no statement `{query}` in sql.statements");
+            let known = self.sql.statements.keys().map(String::as_str);
+            self.unknown(place, message, query, known);
+        }
+        query
+    }
+
+    fn request(&mut self, name: &str, at: &Spanned<rules::Request>) {
+        let request = &at.value;
+        let path = format!("business.requests.{name}");
+        let place = Place { path: &path, at };
+        if self.rules.statements.contains_key(name) {
+            self.add(place, format!("a statement is called `{name}` too"));
+        }
+        let Some((entity, fields)) = self.entity(&request.entity, &format!("{path}.entity")) else {
+            return;
+        };
+        let mut sources = Vec::new();
+        for (name, at) in &request.fields {
+            let path = format!("{path}.fields.{name}");
+            let place = Place { path: &path, at };
+            let Some(field) = self.field_of(fields, name, place) else {
+                continue;
+            };
+            match Source::new(&at.value) {
+                Some(source) => sources.push((field, source)),
+                None => self.add(place, "path, query, header, body and answer need a name"),
+            }
+            let is_duration = at.value.from == Part::Duration;
+            if is_duration != (fields.fields.get(name) == Some(&Type::Duration)) {
+                self.add(place, "a duration, and nothing else, is of type `duration`");
+            }
+        }
+        self.key(fields, |field| request.fields.contains_key(field), place);
+        let mut statuses = Vec::new();
+        for at in &request.statuses {
+            let path = format!("{path}.statuses");
+            match status(&at.value) {
+                Some(status) => statuses.push(status),
+                None => self.add(Place { path: &path, at }, "`404` or `4xx` was expected"),
+            }
+        }
+        let rule = Rule {
+            name: name.to_owned(),
+            entity,
+            does: request.does,
+            policy: Policy::Completed,
+            tag: None,
+            equal: None,
+            only: self.conditions(fields, &request.only, place),
+            constants: self.constants(fields, &request.constants, place),
+        };
+        self.program.requests.push(Request {
+            rule: self.program.rules.len(),
+            routes: request
+                .routes
+                .iter()
+                .map(|route| route.value.clone())
+                .collect(),
+            methods: request
+                .methods
+                .iter()
+                .map(|method| method.to_uppercase())
+                .collect(),
+            statuses,
+            fields: sources,
+        });
+        self.program.rules.push(rule);
+    }
+
+    fn effect(&mut self, number: usize, at: &Spanned<Effect>) {
+        let effect = &at.value;
+        let path = format!("business.effects[{number}]");
+        let place = Place { path: &path, at };
+        let before = self.problems.len();
+        let found = self.entity(&effect.of, &format!("{path}.of"));
+        let row = self.metric(&effect.metric, &format!("{path}.metric"));
+        let (Some((entity, fields)), Some(row)) = (found, row) else {
+            return;
+        };
+        let on = match &effect.on {
+            Event::Created => Some(On::Created),
+            Event::Deleted => Some(On::Deleted),
+            Event::Remembered => Some(On::Remembered),
+            Event::Changed(field) => self.field_of(fields, field, place).map(On::Changed),
+        };
+        if (on == Some(On::Remembered)) != (row.kind == Kind::Gauge) {
+            self.add(
+                place,
+                "a gauge sums over what is remembered, and nothing else does",
+            );
+        }
+        if on == Some(On::Remembered) && fields.key.is_empty() {
+            self.add(place, "nothing is remembered of an entity without a key");
+        }
+        let names_values = !effect.from.is_empty() || !effect.to.is_empty();
+        if names_values && !matches!(on, Some(On::Changed(_))) {
+            self.add(place, "`from` and `to` are those of a change");
+        }
+        if effect.lowest.is_some() && row.kind != Kind::Gauge {
+            self.add(place, "`lowest` is for gauges");
+        }
+        let by = self.by(effect, fields, row, &path);
+        let only = self.conditions(fields, &effect.only, place);
+        let labels = self.labels(effect, fields, row, &path, place);
+        let joins = |label: &Label| matches!(label, Label::Of { .. });
+        if on == Some(On::Remembered) && labels.iter().any(joins) {
+            self.add(place, "a gauge's labels are fields of its own entity");
+        }
+        let moves = Moves {
+            on: match on {
+                Some(on) if self.problems.len() == before => on,
+                _ => return,
+            },
+            from: effect.from.clone(),
+            to: effect.to.clone(),
+            only,
+            metric: row.metric,
+            by,
+            lowest: effect.lowest,
+            labels,
+        };
+        if let Some(entity) = self.program.entities.get_mut(entity) {
+            entity.effects.push(moves);
+        }
+    }
+
+    fn metric(&mut self, at: &Spanned<String>, path: &str) -> Option<&'static Row> {
+        let found = CATALOG.iter().find(|row| row.name == at.value);
+        if found.is_none() {
+            let message = format!("there is no metric `{}`", at.value);
+            let known = CATALOG.iter().map(|row| row.name);
+            self.unknown(Place { path, at }, message, &at.value, known);
+        }
+        found
+    }
+
+    fn by(&mut self, effect: &Effect, fields: &rules::Entity, row: &Row, path: &str) -> By {
+        let path = format!("{path}.value");
+        let by = match &effect.value {
+            None => By::One,
+            Some(at) if at.value == AGE => By::Age,
+            Some(at) => {
+                let place = Place { path: &path, at };
+                let field = self.field_of(fields, &at.value, place);
+                field.map_or(By::One, By::Field)
+            }
+        };
+        let of = effect
+            .value
+            .as_ref()
+            .and_then(|value| fields.fields.get(&value.value));
+        let is_money = of == Some(&Type::Money);
+        let is_histogram = matches!(row.kind, Kind::Histogram(_));
+        let at = &effect.metric;
+        let place = Place { path: &path, at };
+        if (row.kind == Kind::Money) != is_money && !(is_money && is_histogram) {
+            self.add(
+                place,
+                "money, and only money, is added to a metric of money",
+            );
+        }
+        if matches!(of, Some(Type::Text | Type::Uuid | Type::Time)) {
+            self.add(place, "a value is an integer, money, a duration or `age`");
+        }
+        by
+    }
+
+    fn labels(
+        &mut self,
+        effect: &Effect,
+        fields: &rules::Entity,
+        row: &'static Row,
+        path: &str,
+        place: Place<'_, Effect>,
+    ) -> Vec<Label> {
+        for (name, at) in &effect.labels {
+            if !row.labels.contains(&name.as_str()) {
+                let path = format!("{path}.labels.{name}");
+                let message = format!("the metric has no label `{name}`");
+                let known = row.labels.iter().copied();
+                self.unknown(Place { path: &path, at }, message, name, known);
+            }
+        }
+        let mut labels = Vec::new();
+        for name in row.labels {
+            let Some(at) = effect.labels.get(*name) else {
+                self.add(place, format!("the metric's label `{name}` is left out"));
+                continue;
+            };
+            let path = format!("{path}.labels.{name}");
+            labels.extend(self.label(fields, &at.value, Place { path: &path, at }));
+        }
+        labels
+    }
+
+    fn label(
+        &mut self,
+        fields: &rules::Entity,
+        label: &rules::Label,
+        place: Place<'_, rules::Label>,
+    ) -> Option<Label> {
+        let source = match label {
+            rules::Label::Constant(constant) => {
+                return Some(Label::Constant(constant.is.clone()));
+            }
+            rules::Label::Field(source) => source,
+        };
+        let Some((other, name)) = source.split_once('.') else {
+            let of = fields.fields.get(source);
+            if matches!(of, Some(of) if !matches!(of, Type::Text | Type::Integer)) {
+                self.add(place, "a label is a text or an integer");
+            }
+            return self.field_of(fields, source, place).map(Label::Own);
+        };
+        let rules = self.rules;
+        let mut entities = rules.entities.iter().enumerate();
+        let Some((entity, (_, found))) = entities.find(|(_, (known, _))| *known == other) else {
+            let message = format!("there is no entity `{other}`");
+            let known = rules.entities.keys().map(String::as_str);
+            self.unknown(place, message, other, known);
+            return None;
+        };
+        let mut key = Vec::new();
+        for field in &found.value.key {
+            key.push(self.field_of(fields, &field.value, place)?);
+        }
+        Some(Label::Of {
+            entity,
+            key,
+            field: self.field_of(&found.value, name, place)?,
+        })
+    }
+}
+
+impl Source {
+    /// `None` where a name is missing.
+    fn new(source: &rules::Source) -> Option<Self> {
+        let name = || source.name.clone().filter(|name| !name.is_empty());
+        let path = || Some(name()?.split('.').map(str::to_owned).collect());
+        Some(match source.from {
+            Part::Path => Self::Path(name()?),
+            Part::Query => Self::Query(name()?),
+            Part::Header => Self::Header(name()?),
+            Part::Body => Self::Body(path()?),
+            Part::Answer => Self::Answer(path()?),
+            Part::Shop => Self::Shop,
+            Part::Duration => Self::Duration,
+            Part::Outcome => Self::Outcome,
+            Part::Status => Self::Status,
+            Part::Method => Self::Method,
+        })
+    }
+}
+
+/// `404`, or all of a class: `4xx`.
+fn status(text: &str) -> Option<(u16, u16)> {
+    if let Some(class) = text.strip_suffix("xx") {
+        let class: u16 = class.parse().ok().filter(|class| (1..=9).contains(class))?;
+        return Some((class * 100, class * 100 + 99));
+    }
+    let status = text
+        .parse()
+        .ok()
+        .filter(|status| (100..=999).contains(status))?;
+    Some((status, status))
+}
