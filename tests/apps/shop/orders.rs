@@ -144,15 +144,45 @@ pub(crate) async fn set_status(
 ) -> Answer {
     let (shop, order) = (number(&shop), number(&order));
     let session = store.session().await?;
-    session
+    let row = session
         .row(sql::GET_ORDER, &[&order, &shop])
         .await?
         .ok_or(Failure::NotFound("order"))?;
-    session
-        .change(sql::UPDATE_ORDER, &[&new.status, &order, &shop])
-        .await?;
+    rewrite(&session, &row, &new.status).await?;
     drop(session);
     ok(whole(&store, shop, order).await?)
+}
+
+/// The platform writes the whole row, whatever has changed.
+async fn rewrite(session: &Session, row: &Row, status: &str) -> anyhow::Result<()> {
+    let text = |column| row.get::<_, String>(column);
+    let optional = |column| row.get::<_, Option<String>>(column);
+    let money = |column| row.get::<_, Decimal>(column);
+    session
+        .change(
+            sql::UPDATE_ORDER,
+            &[
+                &status,
+                &money("amount"),
+                &money("discount"),
+                &money("shipping_cost"),
+                &money("tax"),
+                &text("shipping_address"),
+                &text("payment_method"),
+                &text("payment_status"),
+                &text("shipping_method"),
+                &text("shipping_status"),
+                &optional("transaction_id"),
+                &text("username"),
+                &text("customer_name"),
+                &optional("customer_email"),
+                &optional("customer_phone"),
+                &row.get::<_, i64>("order_id"),
+                &row.get::<_, i64>("shop_id"),
+            ],
+        )
+        .await?;
+    Ok(())
 }
 
 pub(crate) async fn delete(

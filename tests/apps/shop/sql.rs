@@ -34,19 +34,19 @@ statements! {
     GET_ORDER_ITEMS "GetOrderItemsByOrder" ":many"
         "SELECT order_item_id, quantity, price, created_at, updated_at, product_variation_id, order_id, shop_id\nFROM order_items WHERE order_id = $1 AND shop_id = $2";
     LIST_ORDERS "ListOrders" ":many"
-        "SELECT order_id, status::text AS status, amount, payment_status::text AS payment_status, transaction_id, created_at, shop_id, customer_name\nFROM orders WHERE shop_id = $1 ORDER BY order_id DESC LIMIT $2 OFFSET $3";
+        "SELECT order_id, status::text AS status, amount, discount, shipping_cost, tax, shipping_address, payment_method::text AS payment_method, payment_status::text AS payment_status, shipping_method, shipping_status::text AS shipping_status, transaction_id, username, created_at, updated_at, shop_customer_id, shop_id, customer_name, customer_email, customer_phone\nFROM orders WHERE shop_id = $1 ORDER BY order_id DESC LIMIT $2 OFFSET $3";
     COUNT_ORDERS "CountOrders" ":one"
         "SELECT count(*) FROM orders WHERE shop_id = $1";
     UPDATE_ORDER "UpdateOrder" ":exec"
-        "UPDATE orders SET status = $1::text::order_status_type, updated_at = now()\nWHERE order_id = $2 AND shop_id = $3";
+        "UPDATE orders SET status = $1::text::order_status_type, amount = $2, discount = $3, shipping_cost = $4, tax = $5, shipping_address = $6, payment_method = $7::text::payment_method_type, payment_status = $8::text::payment_status_type, shipping_method = $9, shipping_status = $10::text::shipping_status_type, transaction_id = $11, username = $12, customer_name = $13, customer_email = $14, customer_phone = $15, updated_at = now()\nWHERE order_id = $16 AND shop_id = $17";
     DELETE_ORDER_ITEMS "DeleteOrderItemsByOrder" ":exec"
         "DELETE FROM order_items WHERE order_id = $1 AND shop_id = $2";
     DELETE_ORDER "DeleteOrder" ":exec"
         "DELETE FROM orders WHERE order_id = $1 AND shop_id = $2";
     GET_ORDER_BY_TRANSACTION "GetOrderByTransactionID" ":one"
-        "SELECT order_id, status::text AS status, amount, payment_status::text AS payment_status, transaction_id, shop_id\nFROM orders WHERE transaction_id = $1 AND shop_id = $2";
+        "SELECT order_id, status::text AS status, amount, discount, shipping_cost, tax, shipping_address, payment_method::text AS payment_method, payment_status::text AS payment_status, shipping_method, shipping_status::text AS shipping_status, transaction_id, username, created_at, updated_at, shop_customer_id, shop_id, customer_name, customer_email, customer_phone\nFROM orders WHERE transaction_id = $1 AND shop_id = $2";
     UPDATE_ORDER_BY_TRANSACTION "UpdateOrderStatusByTransactionID" ":one"
-        "UPDATE orders SET status = $3::text::order_status_type, payment_status = $4::text::payment_status_type, updated_at = now()\nWHERE transaction_id = $1 AND shop_id = $2\nRETURNING order_id, status::text AS status, amount, payment_status::text AS payment_status, transaction_id, shop_id";
+        "UPDATE orders SET status = $3::text::order_status_type, payment_status = $4::text::payment_status_type, updated_at = now()\nWHERE transaction_id = $1 AND shop_id = $2\nRETURNING order_id, status::text AS status, amount, discount, shipping_cost, tax, shipping_address, payment_method::text AS payment_method, payment_status::text AS payment_status, shipping_method, shipping_status::text AS shipping_status, transaction_id, username, created_at, updated_at, shop_customer_id, shop_id, customer_name, customer_email, customer_phone";
 
     GET_VARIATION "GetProductVariation" ":one"
         "SELECT product_variation_id, sku, price, available_quantity, product_id, shop_id\nFROM product_variations WHERE product_variation_id = $1 AND shop_id = $2";

@@ -1,0 +1,208 @@
+//! What happened, as triggers wrote it inside the same transactions; and what is in the tables at
+//! the end.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use observer_tests::scrape::{Scrape, Selection};
+use postgres::Client;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
+/// A row for each order that is made, and one for each change of a status into another.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE history (
+    shop_id bigint NOT NULL, field text NOT NULL, was text, became text NOT NULL,
+    provider text NOT NULL, amount numeric NOT NULL
+);
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO history VALUES (NEW.shop_id, 'status', NULL, NEW.status, NEW.payment_method, NEW.amount);
+        RETURN NULL;
+    END IF;
+    IF NEW.status IS DISTINCT FROM OLD.status THEN
+        INSERT INTO history VALUES (NEW.shop_id, 'status', OLD.status, NEW.status, NEW.payment_method, NEW.amount);
+    END IF;
+    IF NEW.payment_status IS DISTINCT FROM OLD.payment_status THEN
+        INSERT INTO history VALUES
+            (NEW.shop_id, 'payment', OLD.payment_status, NEW.payment_status, NEW.payment_method, NEW.amount);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER remember AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION remember();
+";
+
+/// Counts and stored amounts, by shop and by what the metric's other labels say.
+#[derive(Clone, Default)]
+pub(crate) struct History {
+    statuses: BTreeMap<[String; 2], u64>,
+    payments: BTreeMap<[String; 3], u64>,
+    value: BTreeMap<String, Decimal>,
+    revenue: BTreeMap<String, Decimal>,
+    refunded: BTreeMap<String, Decimal>,
+    orders: u64,
+}
+
+impl History {
+    pub(crate) fn read(client: &mut Client) -> Result<Self> {
+        let mut history = Self::default();
+        let rows = client.query(
+            "SELECT shop_id::text, field, was, became, provider, amount FROM history",
+            &[],
+        )?;
+        for row in rows {
+            let shop: String = row.get(0);
+            let (field, was): (String, Option<String>) = (row.get(1), row.get(2));
+            let (became, provider): (String, String) = (row.get(3), row.get(4));
+            let amount: Decimal = row.get(5);
+            let was = was.as_deref();
+            if field == "status" {
+                if was.is_none() {
+                    history.orders += 1;
+                    *history.value.entry(shop.clone()).or_default() += amount;
+                }
+                *history.statuses.entry([shop, became]).or_default() += 1;
+                continue;
+            }
+            let paid = matches!(was, Some("paid" | "partial_refund"));
+            if became == "paid" && was != Some("partial_refund") {
+                *history.revenue.entry(shop.clone()).or_default() += amount;
+            }
+            if became == "refunded" && paid {
+                *history.refunded.entry(shop.clone()).or_default() += amount;
+            }
+            if became != "pending" {
+                *history
+                    .payments
+                    .entry([shop, provider, became])
+                    .or_default() += 1;
+            }
+        }
+        Ok(history)
+    }
+
+    /// Orders that were made.
+    pub(crate) fn orders(&self) -> u64 {
+        self.orders
+    }
+
+    /// The same without what happened before.
+    pub(crate) fn since(mut self, before: &Self) -> Self {
+        self.orders -= before.orders;
+        for (key, count) in &before.statuses {
+            *self.statuses.entry(key.clone()).or_default() -= count;
+        }
+        for (key, amount) in &before.revenue {
+            *self.revenue.entry(key.clone()).or_default() -= amount;
+        }
+        self
+    }
+
+    /// Whether every published figure is that of the history.
+    pub(crate) fn equals(&self, scrape: &Scrape) -> Result<()> {
+        let orders = scrape.select("naytife_orders_total");
+        for ([shop, status], count) in &self.statuses {
+            orders
+                .clone()
+                .with("shop_id", shop)
+                .with("status", status)
+                .is(*count)?;
+        }
+        orders.is(self.statuses.values().sum())?;
+        let payments = scrape.select("naytife_payments_total");
+        for ([shop, provider, status], count) in &self.payments {
+            let one = payments.clone().with("shop_id", shop);
+            one.with("provider", provider)
+                .with("status", status)
+                .is(*count)?;
+        }
+        payments.is(self.payments.values().sum())?;
+        for (metric, amounts) in [
+            ("naytife_orders_value_total", &self.value),
+            ("naytife_revenue_total", &self.revenue),
+            ("naytife_revenue_refunded_total", &self.refunded),
+        ] {
+            for (shop, amount) in amounts {
+                costs(&scrape.select(metric).with("shop_id", shop), *amount)?;
+            }
+            costs(&scrape.select(metric), amounts.values().sum())?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing was published that did not happen, where some of it could not be known.
+    pub(crate) fn bounds(&self, scrape: &Scrape) -> Result<()> {
+        let orders = scrape.select("naytife_orders_total");
+        for ([shop, status], count) in &self.statuses {
+            let published = orders.clone().with("shop_id", shop).with("status", status);
+            #[expect(clippy::cast_precision_loss, reason = "there are hundreds")]
+            let happened = *count as f64;
+            ensure!(
+                published.sum() <= happened,
+                "{count} of {status} happened:\n{published}"
+            );
+        }
+        scrape
+            .select("observer_facts_total")
+            .with("rule", "CreateOrder")
+            .with("outcome", "published")
+            .is(self.orders)?;
+        for (shop, amount) in &self.revenue {
+            let published = scrape.select("naytife_revenue_total").with("shop_id", shop);
+            ensure!(
+                published.sum() <= major(*amount) + 0.005,
+                "{amount} was paid:\n{published}"
+            );
+        }
+        let unknown = orders.with("status", "unknown");
+        ensure!(
+            !unknown.is_empty(),
+            "an order older than the agent has no unknown status"
+        );
+        Ok(())
+    }
+}
+
+/// What is in the tables, without regard to how it came there.
+pub(crate) struct Books {
+    shops: u64,
+}
+
+impl Books {
+    pub(crate) fn read(client: &mut Client) -> Result<Self> {
+        let shops: i64 = client
+            .query_one("SELECT count(DISTINCT shop_id) FROM orders", &[])?
+            .get(0);
+        Ok(Self {
+            shops: shops.unsigned_abs(),
+        })
+    }
+
+    /// Whether every shop that has orders is told of, and no other.
+    pub(crate) fn equals(&self, scrape: &Scrape) -> Result<()> {
+        let shops = scrape.select("naytife_orders_total").by(["shop_id"]);
+        ensure!(
+            shops.len() as u64 == self.shops,
+            "{shops:?} of {}",
+            self.shops
+        );
+        Ok(())
+    }
+}
+
+/// Whether a sum of money is this one, to the cent.
+fn costs(published: &Selection<'_>, stored: Decimal) -> Result<()> {
+    let expected = major(stored);
+    ensure!(
+        (published.sum() - expected).abs() < 0.005,
+        "expected {expected}, found {}:\n{published}",
+        published.sum()
+    );
+    Ok(())
+}
+
+/// The platform stores minor units in a column for major ones.
+fn major(stored: Decimal) -> f64 {
+    (stored / Decimal::ONE_HUNDRED).to_f64().unwrap_or(f64::NAN)
+}
