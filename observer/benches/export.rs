@@ -45,6 +45,7 @@ fn fact(symbols: &mut Symbols, metric: Metric, number: usize, value: f64) -> Fac
         metric,
         labels: labels.collect(),
         value,
+        ends: false,
     }
 }
 

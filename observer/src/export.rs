@@ -43,6 +43,9 @@ pub struct Fact {
     /// An increment for a counter, an observation for a histogram, a difference for a gauge that
     /// counts, the new value for a gauge that is set.
     pub value: f64,
+    /// Nothing is counted under these labels any more, so a counting gauge has no series for them:
+    /// its value is not 0, there is none.
+    pub ends: bool,
 }
 
 #[cfg(test)]

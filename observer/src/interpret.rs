@@ -158,6 +158,11 @@ impl Interpreter {
         &self.symbols
     }
 
+    /// Every fact so far is in its series.
+    pub fn recorded(&mut self) {
+        self.symbols.recorded();
+    }
+
     /// Takes an exchange and yields its facts.
     ///
     /// The time an HTTP request took is held back while its shop is named but not proven; see
@@ -353,6 +358,7 @@ fn fact(metric: Metric, labels: &[Symbol], value: f64) -> Fact {
         metric,
         labels: SmallVec::from_slice(labels),
         value,
+        ends: false,
     }
 }
 

@@ -68,6 +68,7 @@ impl Facts {
         for fact in self.waiting.drain(..) {
             self.recorder.record(&fact, symbols);
         }
+        self.interpreter.recorded();
     }
 }
 
@@ -77,6 +78,7 @@ impl pipeline::Interpreter for Facts {
             let waiting = &mut self.waiting;
             self.interpreter
                 .replace(plan, &mut |fact| waiting.push(fact));
+            self.record();
         }
         let waiting = &mut self.waiting;
         self.interpreter

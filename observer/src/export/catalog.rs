@@ -164,7 +164,7 @@ catalog! {
     CustomersDeleted, "naytife_customers_deleted_total", Kind::Counter, ["shop_id"],
         "Customers that were deleted.", "committed SQL";
     InventoryLevels, "naytife_inventory_levels", Kind::Gauge, ["shop_id", "product_id"],
-        "Available quantity of a product, over those of its variations that were seen.", "committed SQL";
+        "Available quantity of a product, over those of its variations that were seen; past as many of the lowest as the rule keeps apart, of all others of the shop together.", "committed SQL";
     StockMovements, "naytife_stock_movements_total", Kind::Counter, ["shop_id", "type"],
         "Movements of stock that were recorded.", "committed SQL";
     Deployments, "naytife_deployments_total", Kind::Counter, ["shop_id", "status"],
@@ -176,7 +176,7 @@ catalog! {
     OrdersOrphaned, "naytife_orders_orphaned_total", Kind::Counter, ["shop_id"],
         "Orders that stayed although one of their items could not be written.", "committed SQL, PostgreSQL ErrorResponse";
     LowStock, "naytife_inventory_low_stock_variations", Kind::Gauge, ["shop_id"],
-        "Variations whose available quantity is at or below the rule's bound, of those that were seen.", "committed SQL";
+        "Variations whose available quantity is at or below the rule's bound, of those that were seen; 0 where all of a shop's are above it.", "committed SQL";
     Facts, "observer_facts_total", Kind::Counter, ["rule", "outcome"],
         "What became of the rows that a rule of the business speaks of: published, rolled back, repeated, or unknown because their end or their values were hidden.", "committed SQL";
     HttpRequestDuration, "naytife_http_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["method", "endpoint", "status_code", "shop_id", "service"],

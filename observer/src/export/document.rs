@@ -52,7 +52,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "The workload at the other end, else its address class.",
     ),
     ("probe", "A row of the table of probes."),
-    ("product_id", "The product's number."),
+    (
+        "product_id",
+        "The product's number; `_other` for those that have no series of their own.",
+    ),
     (
         "provider",
         "The payment method that the order's row or the request's body names, in lower case; for a webhook, its route's.",

@@ -102,9 +102,31 @@ impl Recorder {
         if let Some(entry) = family.index.get_mut(&key) {
             entry.touched = self.now;
             entry.handle.take(fact.value);
+            if fact.ends {
+                self.end(fact, key);
+            }
         } else {
             self.record_unknown(fact, key, symbols);
         }
+    }
+
+    /// Nothing is counted under a label set any more. The last one stays, which is set aside.
+    #[cold]
+    fn end(&mut self, fact: &Fact, key: Key) {
+        let (Some(family), Some(shared)) = (
+            self.families.get_mut(fact.metric as usize),
+            self.registry.family(fact.metric),
+        ) else {
+            return;
+        };
+        if key == family.last {
+            return;
+        }
+        shared.remove(key);
+        family.forget(key);
+        let lines = family.row.kind.lines();
+        family.room.give_back(lines);
+        self.total.give_back(lines);
     }
 
     /// Says what time it is, publishes what the recorder counts about itself and removes what is
@@ -162,6 +184,10 @@ impl Recorder {
             Kind::Counter | Kind::Money | Kind::Histogram(_) => admission.exact_or_folded(key),
             Kind::Gauge if fact.value < 0.0 && !admission.counts_elsewhere() => {
                 return self.registry.refuse(Refusal::Unbalanced);
+            }
+            // What ends without a series of its own was counted under the last label set.
+            Kind::Gauge if fact.ends && (fact.value == 0.0 || !admission.counts_elsewhere()) => {
+                return;
             }
             Kind::Gauge => admission.exact_or_last(key),
             Kind::Level => admission.exact_or_nothing(key),

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::catalog::{CATALOG, Kind, Metric, Row};
 use super::limits::Limits;
-use super::series::Series;
+use super::series::{Key, Series};
 
 /// Every series of the platform's metrics.
 #[derive(Debug)]
@@ -153,6 +153,19 @@ impl Family {
             .push(series);
         self.lines
             .fetch_add(self.row.kind.lines(), Ordering::Relaxed);
+    }
+
+    /// Removes one, if it is there.
+    pub(super) fn remove(&self, key: Key) {
+        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = series.iter().position(|series| series.key == key) else {
+            return;
+        };
+        series.remove(place);
+        drop(series);
+        self.removed.fetch_add(1, Ordering::Relaxed);
+        self.lines
+            .fetch_sub(self.row.kind.lines(), Ordering::Relaxed);
     }
 
     pub(super) fn retain(&self, mut keep: impl FnMut(&Series) -> bool) {

@@ -39,6 +39,10 @@ pub struct Symbols {
     index: HashMap<Arc<str>, Symbol, foldhash::fast::RandomState>,
     limit: usize,
     refused: u64,
+    /// Places without a value.
+    free: Vec<Symbol>,
+    /// Places that series may still name.
+    returned: Vec<Symbol>,
 }
 
 impl Symbols {
@@ -50,6 +54,8 @@ impl Symbols {
             index: HashMap::default(),
             limit: limit.max(3),
             refused: 0,
+            free: Vec::new(),
+            returned: Vec::new(),
         };
         for value in ["", "_other", "unknown"] {
             symbols.intern(value);
@@ -62,16 +68,52 @@ impl Symbols {
         if let Some(symbol) = self.index.get(value) {
             return *symbol;
         }
-        if self.values.len() >= self.limit || value.len() > VALUE_LIMIT {
-            return self.refuse();
-        }
-        let Ok(number) = u32::try_from(self.values.len()) else {
-            return Symbol::OTHER;
-        };
         let value: Arc<str> = value.into();
-        self.values.push(Arc::clone(&value));
-        self.index.insert(value, Symbol(number));
-        Symbol(number)
+        let Some(symbol) = self.place(Arc::clone(&value)) else {
+            return self.refuse();
+        };
+        self.index.insert(value, symbol);
+        symbol
+    }
+
+    /// A symbol that is the borrower's alone, also where another one has the same value, until it is
+    /// given back. For values that come and go; `None` where there is no room.
+    pub fn lend(&mut self, value: &str) -> Option<Symbol> {
+        let symbol = if self.value(Symbol::OTHER) == value {
+            None
+        } else {
+            self.place(value.into())
+        };
+        if symbol.is_none() {
+            self.refuse();
+        }
+        symbol
+    }
+
+    /// Takes back what was lent. Facts that name it may be on their way until [`Self::recorded`].
+    pub fn take_back(&mut self, symbol: Symbol) {
+        self.returned.push(symbol);
+    }
+
+    /// Every fact so far is in its series: what was given back can be another value.
+    pub fn recorded(&mut self) {
+        self.free.append(&mut self.returned);
+    }
+
+    fn place(&mut self, value: Arc<str>) -> Option<Symbol> {
+        if value.len() > VALUE_LIMIT {
+            return None;
+        }
+        if let Some(symbol) = self.free.pop() {
+            *self.values.get_mut(symbol.0 as usize)? = value;
+            return Some(symbol);
+        }
+        if self.values.len() >= self.limit {
+            return None;
+        }
+        let number = u32::try_from(self.values.len()).ok()?;
+        self.values.push(value);
+        Some(Symbol(number))
     }
 
     /// The symbol of a value that is stored.
@@ -97,7 +139,7 @@ impl Symbols {
     /// How many values are stored.
     #[must_use]
     pub fn stored(&self) -> usize {
-        self.values.len()
+        self.values.len() - self.free.len() - self.returned.len()
     }
 
     /// How often a value was refused for a bound.
@@ -136,5 +178,28 @@ mod tests {
         assert_eq!(symbols.intern(&"x".repeat(VALUE_LIMIT + 1)), Symbol::OTHER);
         assert_ne!(symbols.intern(&"x".repeat(VALUE_LIMIT)), Symbol::OTHER);
         assert_eq!(symbols.refused(), 1);
+    }
+
+    #[test]
+    fn what_is_lent_is_the_borrowers_alone_and_its_place_is_used_again() {
+        let mut symbols = Symbols::new(5);
+        let interned = symbols.intern("7");
+        let lent = symbols.lend("7").unwrap();
+        assert_ne!(lent, interned);
+        assert_eq!(symbols.value(lent), "7");
+        assert_eq!(symbols.lend("8"), None, "there is no room");
+        symbols.take_back(lent);
+        assert_eq!(symbols.lend("8"), None, "a fact may still name it");
+        symbols.recorded();
+        assert_eq!(symbols.stored(), 4);
+        assert_eq!(symbols.lend("8"), Some(lent));
+        assert_eq!(symbols.value(lent), "8");
+        assert_eq!(symbols.find("8"), None, "nobody else gets it");
+        assert_eq!(symbols.refused(), 2);
+    }
+
+    #[test]
+    fn what_is_summed_up_is_nobodys_own_value() {
+        assert_eq!(Symbols::new(10).lend("_other"), None);
     }
 }

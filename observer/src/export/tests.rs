@@ -229,6 +229,7 @@ fn scrape_of_everything() -> String {
                 metric: row.metric,
                 labels,
                 value: 1.0,
+                ends: false,
             };
             recorder.tick(crate::clock::now(), &symbols);
             recorder.record(&fact, &symbols);

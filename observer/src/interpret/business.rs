@@ -24,6 +24,8 @@ use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
 mod effects;
+mod gauges;
+mod lowest;
 mod memory;
 pub mod program;
 mod stage;
@@ -112,7 +114,7 @@ impl Business {
     /// Remembers at most `entities` of each kind.
     pub(super) fn new(program: Arc<Program>, entities: u32) -> Self {
         Self {
-            memory: Memory::new(program.entities.len(), entities),
+            memory: Memory::new(&program, entities),
             program,
             stages: Map::default(),
             prepared: LruMap::new(ByLength::new(PREPARED)),
@@ -132,8 +134,8 @@ impl Business {
         while let Some((_, (candidates, _))) = self.prepared.pop_oldest() {
             self.tell(candidates, Fate::Unknown, context);
         }
-        self.memory.forget(&self.program, context);
-        self.memory = Memory::new(program.entities.len(), self.memory.limit());
+        let memory = Memory::new(&program, self.memory.limit());
+        std::mem::replace(&mut self.memory, memory).forget(context);
         self.program = program;
     }
 

@@ -90,6 +90,7 @@ impl Server {
                 metric: Metric::RedisLookups,
                 labels: [service, Symbol::OTHER].into_iter().collect(),
                 value: 1.0,
+                ends: false,
             };
             self.recorder.record(&fact, &symbols);
         }

@@ -28,6 +28,10 @@ impl Bench {
     }
 
     fn fact(&mut self, metric: Metric, labels: &[&str], value: f64) {
+        self.tell(metric, labels, value, false);
+    }
+
+    fn tell(&mut self, metric: Metric, labels: &[&str], value: f64, ends: bool) {
         let labels = labels
             .iter()
             .map(|label| self.symbols.intern(label))
@@ -36,6 +40,7 @@ impl Bench {
             metric,
             labels,
             value,
+            ends,
         };
         self.recorder.record(&fact, &self.symbols);
     }
@@ -360,4 +365,39 @@ proptest! {
         }
         prop_assert_eq!(bench.lines().values().sum::<f64>(), counted);
     }
+}
+
+#[test]
+fn a_gauge_that_ends_is_not_there_and_gives_its_lines_back() {
+    let mut bench = Bench::new(&Limits::default());
+    let levels = Metric::InventoryLevels;
+    bench.fact(levels, &["7", "5"], 3.0);
+    bench.fact(levels, &["7", "6"], 0.0);
+    assert_eq!(bench.lines().len(), 2);
+    bench.tell(levels, &["7", "5"], -3.0, true);
+    bench.tell(levels, &["7", "6"], 0.0, true);
+    assert_eq!(bench.lines(), lines([]));
+    bench.fact(levels, &["7", "5"], 2.0);
+    let again = r#"naytife_inventory_levels{shop_id="7",product_id="5"}"#;
+    assert_eq!(bench.lines(), lines([(again, 2.0)]));
+}
+
+#[test]
+fn a_gauge_that_ends_where_all_are_counted_leaves_the_others_there() {
+    let levels = Metric::InventoryLevels;
+    let mut bench = Bench::new(&limits(levels, 2));
+    let sum = |bench: &Bench| bench.lines().into_values().sum::<f64>();
+    for product in ["4", "5", "6"] {
+        bench.fact(levels, &["7", product], 3.0);
+    }
+    bench.fact(levels, &["7", "8"], 0.0);
+    let before = bench.lines();
+    bench.tell(levels, &["7", "8"], 0.0, true);
+    assert_eq!(bench.lines(), before);
+    bench.tell(levels, &["7", "6"], -3.0, true);
+    assert_eq!(sum(&bench), 6.0);
+    for product in ["5", "4"] {
+        bench.tell(levels, &["7", product], -3.0, true);
+    }
+    assert_eq!(sum(&bench), 0.0);
 }

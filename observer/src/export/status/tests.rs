@@ -92,6 +92,7 @@ impl Platform {
             metric,
             labels,
             value,
+            ends: false,
         };
         self.recorder.record(&fact, &self.symbols);
     }

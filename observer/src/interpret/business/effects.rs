@@ -7,7 +7,8 @@ use super::program::{self, By, Entity, Label, Moves, On, Program, Values};
 use super::value::Datum;
 use super::{Context, Fate};
 use crate::export::catalog::Kind;
-use crate::export::{Fact, Symbol, Symbols};
+use crate::export::{Symbol, Symbols};
+use crate::interpret::fact;
 
 /// What a row changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,43 +81,7 @@ impl Memory {
             }
             if let Some(value) = effect.value(program, after, context) {
                 let labels = self.labels(effect, &after.values, unknown, context.symbols);
-                (context.out)(Fact {
-                    metric: effect.metric,
-                    labels,
-                    value,
-                });
-            }
-        }
-    }
-
-    /// Puts an entity into the gauges that sum over it, or takes it out.
-    pub(super) fn weigh(
-        &self,
-        program: &Program,
-        entity: &Entity,
-        known: &Known,
-        sign: f64,
-        context: &mut Context<'_>,
-    ) {
-        let gauges = entity
-            .effects
-            .iter()
-            .filter(|effect| effect.on == On::Remembered);
-        for effect in gauges {
-            if known.deleted || !program::hold(&effect.only, &known.values) {
-                continue;
-            }
-            let value = match effect.by {
-                By::Field(place) if at(known, place).is_none() => continue,
-                _ => effect.value(program, known, context),
-            };
-            if let Some(value) = value.filter(|value| *value != 0.0) {
-                let labels = self.labels(effect, &known.values, None, context.symbols);
-                (context.out)(Fact {
-                    metric: effect.metric,
-                    labels,
-                    value: sign * value,
-                });
+                (context.out)(fact(effect.metric, &labels, value));
             }
         }
     }
@@ -177,7 +142,7 @@ impl Moves {
     }
 }
 
-fn at(known: &Known, place: usize) -> Option<&Datum> {
+pub(super) fn at(known: &Known, place: usize) -> Option<&Datum> {
     known.values.get(place)?.as_ref()
 }
 

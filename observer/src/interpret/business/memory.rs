@@ -7,6 +7,7 @@ use schnellru::{ByLength, LruMap};
 use smallvec::SmallVec;
 
 use super::effects::Happened;
+use super::gauges::Gauges;
 use super::program::{Entity, Program, Rule, Values};
 use super::value::Datum;
 use super::{Context, Fate};
@@ -30,18 +31,22 @@ pub(super) struct Known {
 pub(super) struct Memory {
     kinds: Vec<LruMap<Key, Known, ByLength, foldhash::fast::RandomState>>,
     limit: usize,
+    gauges: Gauges,
 }
 
 impl Memory {
-    pub(super) fn new(kinds: usize, limit: u32) -> Self {
+    pub(super) fn new(program: &Program, limit: u32) -> Self {
         let limit = limit.max(1);
         let kind = || {
             let hasher = foldhash::fast::RandomState::default();
             LruMap::with_hasher(ByLength::new(limit), hasher)
         };
         Self {
-            kinds: std::iter::repeat_with(kind).take(kinds).collect(),
+            kinds: std::iter::repeat_with(kind)
+                .take(program.entities.len())
+                .collect(),
             limit: limit as usize,
+            gauges: Gauges::new(program),
         }
     }
 
@@ -51,12 +56,8 @@ impl Memory {
     }
 
     /// Takes everything out of the gauges that sum over it.
-    pub(super) fn forget(&mut self, program: &Program, context: &mut Context<'_>) {
-        for (kind, entity) in program.entities.iter().enumerate() {
-            while let Some((_, known)) = self.kinds.get_mut(kind).and_then(LruMap::pop_oldest) {
-                self.weigh(program, entity, &known, -1.0, context);
-            }
-        }
+    pub(super) fn forget(self, context: &mut Context<'_>) {
+        self.gauges.end(context);
     }
 
     /// What is known of an entity, if anything is.
@@ -99,10 +100,9 @@ impl Memory {
             *known = after.clone();
         }
         if known.as_ref() != Some(&after) {
-            if known.is_some() {
-                self.weigh(program, entity, &before, -1.0, context);
-            }
-            self.weigh(program, entity, &after, 1.0, context);
+            let (kind, known) = (rule.entity, known.as_ref());
+            self.gauges
+                .weigh(program, kind, known, Some(&after), context);
         }
         self.effects(program, entity, &happened, &before, &after, context);
         Some(fate)
@@ -127,7 +127,8 @@ impl Memory {
         };
         memory.insert(key.clone(), Known::of(entity));
         if let Some((_, forgotten)) = forgotten {
-            self.weigh(program, entity, &forgotten, -1.0, context);
+            self.gauges
+                .weigh(program, kind, Some(&forgotten), None, context);
         }
         None
     }

@@ -396,6 +396,9 @@ impl<'r> Compiler<'r, '_> {
         if on == Some(On::Remembered) && labels.iter().any(joins) {
             self.add(place, "a gauge's labels are fields of its own entity");
         }
+        if on == Some(On::Remembered) {
+            self.gauge(effect, by, row, place);
+        }
         let moves = Moves {
             on: match on {
                 Some(on) if self.problems.len() == before => on,
@@ -411,6 +414,24 @@ impl<'r> Compiler<'r, '_> {
         };
         if let Some(entity) = self.program.entities.get_mut(entity) {
             entity.effects.push(moves);
+        }
+    }
+
+    /// A gauge's series come and go with what one effect sums up.
+    fn gauge(&mut self, effect: &Effect, by: By, row: &Row, place: Place<'_, Effect>) {
+        let is_same = |other: &&Moves| other.on == On::Remembered && other.metric == row.metric;
+        let mut entities = self.program.entities.iter();
+        if entities.any(|entity| entity.effects.iter().find(is_same).is_some()) {
+            self.add(place, format!("another effect sums up `{}`", row.name));
+        }
+        if by == By::Age {
+            self.add(
+                place,
+                "what is remembered gets older without a sign; a gauge has no age",
+            );
+        }
+        if effect.lowest.is_some() && row.labels.is_empty() {
+            self.add(place, "`lowest` needs a label that tells them apart");
         }
     }
 
