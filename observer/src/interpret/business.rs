@@ -400,11 +400,14 @@ impl Rule {
         self.equal.is_none_or(equal) && program::hold(&self.only, values)
     }
 
-    /// Whether the key, and what the conditions need, is known.
+    /// Whether what tells of whom it speaks, and what the conditions need, is known.
     fn is_whole(&self, values: &Values, program: &Program) -> bool {
         let there = |place: &usize| values.get(*place).is_some_and(Option::is_some);
-        let entity = program.entities.get(self.entity);
-        entity.is_some_and(|entity| entity.key.iter().all(there))
+        let named = match self.does {
+            Does::DeleteEvery => Some(&self.told),
+            _ => program.entities.get(self.entity).map(|entity| &entity.key),
+        };
+        named.is_some_and(|named| named.iter().all(there))
             && self.only.iter().all(|(place, _)| there(place))
             && self
                 .equal

@@ -75,6 +75,9 @@ impl Memory {
         context: &mut Context<'_>,
     ) -> Option<Fate> {
         let entity = program.entities.get(rule.entity)?;
+        if rule.does == Does::DeleteEvery {
+            return self.delete_every(program, rule, values, context);
+        }
         let key = key_of(entity, values)?;
         if key.is_empty() {
             let event = Known {
@@ -87,20 +90,51 @@ impl Memory {
         if rule.policy == Policy::Failed && self.get(rule.entity, &key).is_none() {
             return None;
         }
-        let known = self.enter(program, rule.entity, &key, context);
+        self.happen(program, rule.entity, &key, (rule.does, values), context)
+    }
+
+    /// All that are remembered with the fields that the rule names are no more. Looks at every one
+    /// of the kind: what deletes others is rare, and how many there are is bounded.
+    fn delete_every(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        values: &Values,
+        context: &mut Context<'_>,
+    ) -> Option<Fate> {
+        let every = self.kinds.get(rule.entity)?.iter();
+        let keys: Vec<Key> = every
+            .filter(|(_, known)| !known.deleted && rule.strikes(values, known))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &keys {
+            let nothing_else = (Does::Delete, &Values::new());
+            self.happen(program, rule.entity, key, nothing_else, context);
+        }
+        (!keys.is_empty()).then_some(Fate::Published)
+    }
+
+    /// Something is done to one entity.
+    fn happen(
+        &mut self,
+        program: &Program,
+        kind: usize,
+        key: &Key,
+        (does, values): (Does, &Values),
+        context: &mut Context<'_>,
+    ) -> Option<Fate> {
+        let entity = program.entities.get(kind)?;
+        let known = self.enter(program, kind, key, context);
         let before = known.clone().unwrap_or_else(|| Known::of(entity));
         let mut after = before.clone();
-        let happened = after.take(rule.does, entity, values, context.time);
+        let happened = after.take(does, entity, values, context.time);
         let fate = happened.fate(entity);
-        if let Some(known) = self
-            .kinds
-            .get_mut(rule.entity)
-            .and_then(|kind| kind.get(&key))
-        {
-            *known = after.clone();
+        let place = self.kinds.get_mut(kind).and_then(|kind| kind.get(key));
+        if let Some(place) = place {
+            *place = after.clone();
         }
         if known.as_ref() != Some(&after) {
-            let (kind, known) = (rule.entity, known.as_ref());
+            let known = known.as_ref();
             self.gauges
                 .weigh(program, kind, known, Some(&after), context);
         }
@@ -134,6 +168,27 @@ impl Memory {
     }
 }
 
+impl Rule {
+    /// Whether it deletes one of which this is known.
+    fn strikes(&self, values: &Values, known: &Known) -> bool {
+        let list = self.spares.map(|(_, list)| list);
+        let mut named = self.told.iter().filter(|place| Some(**place) != list);
+        named.all(|place| values.get(*place) == known.values.get(*place))
+            && !self.spared(values, known)
+    }
+
+    fn spared(&self, values: &Values, known: &Known) -> bool {
+        let Some((field, list)) = self.spares else {
+            return false;
+        };
+        let value = known.values.get(field).and_then(Option::as_ref);
+        match (value, values.get(list).and_then(Option::as_ref)) {
+            (Some(Datum::Integer(value)), Some(Datum::Integers(spared))) => spared.contains(value),
+            _ => false,
+        }
+    }
+}
+
 impl Known {
     /// One of which nothing is known.
     fn of(entity: &Entity) -> Self {
@@ -163,8 +218,8 @@ impl Known {
                 self.overwrite(row);
                 Happened::Created
             }
-            Does::Delete if self.deleted => Happened::Nothing,
-            Does::Delete => {
+            Does::Delete | Does::DeleteEvery if self.deleted => Happened::Nothing,
+            Does::Delete | Does::DeleteEvery => {
                 self.deleted = true;
                 self.overwrite(row);
                 Happened::Deleted

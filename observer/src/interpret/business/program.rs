@@ -53,6 +53,10 @@ pub(super) struct Rule {
     pub(super) tag: Option<String>,
     /// Two places that must hold the same.
     pub(super) equal: Option<(usize, usize)>,
+    /// A place, and that of a list of values that are spared.
+    pub(super) spares: Option<(usize, usize)>,
+    /// Places of the fields that it names.
+    pub(super) told: Vec<usize>,
     pub(super) only: Vec<(usize, Condition)>,
     pub(super) constants: Vec<(usize, Datum)>,
 }

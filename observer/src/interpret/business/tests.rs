@@ -15,6 +15,8 @@ use crate::interpret::{Plan, Rules};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
+mod stock;
+
 /// What one statement of a story says: its name, and its fields by column or parameter.
 #[derive(Clone)]
 struct Says<'a> {
@@ -69,7 +71,10 @@ impl Story {
             for label in &fact.labels {
                 write!(series, " {}", self.symbols.value(*label)).unwrap();
             }
-            *self.sums.entry(series).or_default() += fact.value;
+            *self.sums.entry(series.clone()).or_default() += fact.value;
+            if fact.ends {
+                self.sums.remove(&series);
+            }
         }
     }
 
@@ -434,80 +439,6 @@ fn a_row_that_is_shown_teaches_what_is_unknown_and_overwrites_nothing() {
         story.see("naytife_revenue_total "),
         [("7 unknown", 399_700.0)]
     );
-}
-
-#[test]
-fn shops_are_counted_by_status_and_leave_when_they_are_deleted() {
-    let mut story = Story::new();
-    story.does(&shop("CreateShop", "PUBLISHED"));
-    story.does(&shop("GetShop", "PUBLISHED"));
-    assert_eq!(story.see("naytife_shops "), [("published", 1.0)]);
-    assert_eq!(story.see("naytife_shops_active_total"), [("", 1.0)]);
-    story.does(&shop("UpdateShop", "SUSPENDED"));
-    assert_eq!(story.see("naytife_shops "), [("suspended", 1.0)]);
-    assert_eq!(story.see("naytife_shops_active_total"), []);
-    story.does(&Says {
-        name: "DeleteShop",
-        tag: "DELETE",
-        rows: Vec::new(),
-        parameters: vec![(1, "7")],
-    });
-    story.does(&shop("GetShop", "SUSPENDED"));
-    assert_eq!(story.see("naytife_shops"), []);
-}
-
-#[test]
-fn a_product_has_the_stock_of_its_variations() {
-    let mut story = Story::new();
-    let stock = |variation, available| Says {
-        name: "UpdateVariantStock",
-        tag: "UPDATE",
-        rows: vec![vec![
-            ("shop_id", "7"),
-            ("product_variation_id", variation),
-            ("product_id", "5"),
-            ("available_quantity", available),
-        ]],
-        parameters: Vec::new(),
-    };
-    story.does(&stock("1", "10"));
-    story.does(&stock("2", "4"));
-    story.does(&stock("1", "3"));
-    assert_eq!(story.see("naytife_inventory_levels "), [("7 5", 7.0)]);
-}
-
-#[test]
-fn a_gauge_forgets_what_the_memory_forgets() {
-    let mut story = Story::remembering(2);
-    for number in ["1", "2", "3", "4"] {
-        let mut says = shop("GetShop", "PUBLISHED");
-        says.rows[0][0].1 = number;
-        story.does(&says);
-    }
-    assert_eq!(story.see("naytife_shops "), [("published", 2.0)]);
-}
-
-#[test]
-fn a_customer_who_comes_back_did_not_register_again() {
-    let mut story = Story::new();
-    let upsert = |login| Says {
-        name: "UpsertCustomer",
-        tag: "INSERT",
-        rows: vec![vec![
-            ("shop_id", "7"),
-            ("shop_customer_id", "0f8fad5b-d9cb-469f-a165-70867728950e"),
-            ("created_at", "2026-11-25 10:00:00+00"),
-            ("last_login", login),
-        ]],
-        parameters: Vec::new(),
-    };
-    story.does(&upsert("2026-11-25 10:00:00+00"));
-    story.does(&upsert("2026-11-25 11:00:00+00"));
-    assert_eq!(
-        story.see("naytife_customers_registered_total "),
-        [("7", 1.0)]
-    );
-    assert_eq!(story.see(FACTS), [("UpsertCustomer published", 1.0)]);
 }
 
 #[test]

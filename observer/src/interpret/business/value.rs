@@ -25,6 +25,8 @@ pub enum Type {
     Time,
     /// How long something took; of requests only.
     Duration,
+    /// `int8[]` and the like, of one dimension: only ever to look for an integer in.
+    Integers,
 }
 
 /// A value that a rule may read.
@@ -42,6 +44,8 @@ pub enum Datum {
     Time(Box<[u8]>),
     /// Nanoseconds.
     Duration(u64),
+    /// Whole numbers.
+    Integers(Box<[i64]>),
 }
 
 /// Bytes of the longest text a rule reads; a longer one is unknown.
@@ -69,6 +73,8 @@ impl Datum {
             Type::Uuid => uuid(bytes).map(Self::Uuid),
             Type::Time => Some(Self::Time(bytes.into())),
             Type::Duration => None,
+            Type::Integers if value.binary => array(bytes).map(Self::Integers),
+            Type::Integers => listed(text(bytes)?).map(Self::Integers),
         }
     }
 }
@@ -162,6 +168,37 @@ fn hundredths_of(text: &str) -> Option<i64> {
         .checked_mul(100)?
         .checked_add(cents)?;
     Some(if negative { -amount } else { amount })
+}
+
+/// An array in binary: dimensions, whether there are NULLs, the elements' OID, then for the one
+/// dimension its length and first index, then the elements, each with its length. `None` also for
+/// one that was cut.
+fn array(bytes: &[u8]) -> Option<Box<[i64]>> {
+    let (head, mut rest) = bytes.split_at_checked(12)?;
+    match head {
+        [0, 0, 0, 0, ..] => return Some(Box::default()),
+        [0, 0, 0, 1, ..] => {}
+        _ => return None,
+    }
+    let mut take = |length: usize| {
+        let (taken, left) = rest.split_at_checked(length)?;
+        rest = left;
+        Some(taken)
+    };
+    let count = integer(take(8)?.get(..4)?)?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let length = integer(take(4)?)?;
+        found.push(integer(take(usize::try_from(length).ok()?)?)?);
+    }
+    Some(found.into())
+}
+
+/// An array as text: `{1,2}`.
+fn listed(text: &str) -> Option<Box<[i64]>> {
+    let inside = text.strip_prefix('{')?.strip_suffix('}')?;
+    let elements = inside.split(',').filter(|_| !inside.is_empty());
+    elements.map(|element| element.parse().ok()).collect()
 }
 
 /// 32 hexadecimal digits, with or without hyphens.
@@ -278,6 +315,29 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_the_same_in_both_formats_and_one_that_was_cut_is_none() {
+        // As `array_send` writes {7,-1} of type int8.
+        let mut sent = vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 1];
+        for element in [7_i64, -1] {
+            sent.extend(8_u32.to_be_bytes());
+            sent.extend(element.to_be_bytes());
+        }
+        let read = |binary, bytes: &[u8]| Datum::read(&value(binary, 0, bytes), Type::Integers);
+        let both = Some(Datum::Integers(Box::new([7, -1])));
+        assert_eq!(read(true, &sent), both);
+        assert_eq!(read(false, b"{7,-1}"), both);
+        let empty = Some(Datum::Integers(Box::default()));
+        assert_eq!(read(true, &[0; 12]), empty);
+        assert_eq!(read(false, b"{}"), empty);
+        for length in 0..sent.len() {
+            assert_eq!(read(true, &sent[..length]), None, "{length}");
+        }
+        for text in ["{7,NULL}", "{7,-1", "{{7},{-1}}", "7"] {
+            assert_eq!(read(false, text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn null_is_nothing() {
         let null = Value {
             binary: true,
@@ -295,7 +355,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), binary: bool, oid in 0_u32..30) {
-            for of in [Type::Integer, Type::Money, Type::Text, Type::Uuid, Type::Time] {
+            for of in [Type::Integer, Type::Money, Type::Text, Type::Uuid, Type::Time, Type::Integers] {
                 let _ = Datum::read(&value(binary, oid, &bytes), of);
             }
         }

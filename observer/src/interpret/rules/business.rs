@@ -80,6 +80,10 @@ pub struct Statement {
     #[serde(default)]
     #[schemars(with = "Option<[String; 2]>")]
     pub equal: Option<[Spanned<String>; 2]>,
+    /// Of `delete_every`: a field, and the list of those of its values that are spared.
+    #[serde(default)]
+    #[schemars(with = "Option<[String; 2]>")]
+    pub spares: Option<[Spanned<String>; 2]>,
     /// What fields must be, else it does nothing.
     #[serde(default)]
     pub only: BTreeMap<String, Condition>,
@@ -209,6 +213,9 @@ pub enum Does {
     Change,
     /// It is no more.
     Delete,
+    /// Every one that is remembered with all fields that are named, be they the key or not, is no
+    /// more: what a deleted row takes with it.
+    DeleteEvery,
     /// Nothing; fields have these values now.
     Show,
 }
@@ -238,8 +245,8 @@ pub struct Effect {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub value: Option<Spanned<String>>,
-    /// Of a gauge: this many series of the lowest values are kept apart, the rest is summed up
-    /// with the last label `_other`.
+    /// Of a gauge: this many of the lowest sums have a series, the rest is summed up with the last
+    /// label `_other`. Of equal ones, those that were seen first.
     #[serde(default)]
     pub lowest: Option<u32>,
     /// The metric's labels.
@@ -276,6 +283,7 @@ pub enum Event {
     Changed(String),
     /// It was deleted.
     Deleted,
-    /// It is remembered: a gauge sums over all that are.
+    /// It is remembered: a gauge sums over all that are. Where a label is a field of the entity's
+    /// key, a series ends with the last that is remembered under its labels; else it stays at 0.
     Remembered,
 }

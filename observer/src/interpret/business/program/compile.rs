@@ -191,13 +191,21 @@ impl<'r> Compiler<'r, '_> {
         found
     }
 
-    /// The key must be told, or one row is not told from another.
+    /// The key must be told, or one row is not told from another; of what is deleted with others,
+    /// anything.
     fn key<T>(
         &mut self,
         entity: &rules::Entity,
+        does: Does,
         is_told: impl Fn(&str) -> bool,
         place: Place<'_, T>,
     ) {
+        if does == Does::DeleteEvery {
+            if !entity.fields.keys().any(|field| is_told(field)) {
+                self.add(place, "it does not say by which field it deletes");
+            }
+            return;
+        }
         for field in &entity.key {
             if !is_told(&field.value) {
                 let message = format!("it does not say where the key's field `{}` is", field.value);
@@ -238,7 +246,7 @@ impl<'r> Compiler<'r, '_> {
         let told = |field: &str| {
             statement.columns.contains_key(field) || statement.parameters.contains_key(field)
         };
-        self.key(fields, told, place);
+        self.key(fields, statement.does, told, place);
         let equal = match &statement.equal {
             Some([one, other]) => {
                 let path = format!("{path}.equal");
@@ -247,6 +255,10 @@ impl<'r> Compiler<'r, '_> {
                 };
                 field(one).zip(field(other))
             }
+            None => None,
+        };
+        let spares = match &statement.spares {
+            Some(pair) => self.spares(fields, statement.does, pair, &path),
             None => None,
         };
         let query = match &statement.query {
@@ -268,6 +280,12 @@ impl<'r> Compiler<'r, '_> {
                 None => operation(),
             },
             equal,
+            spares,
+            told: columns
+                .iter()
+                .map(|(field, _)| *field)
+                .chain(parameters.iter().map(|(field, _)| *field))
+                .collect(),
             only: self.conditions(fields, &statement.only, place),
             constants: self.constants(fields, &statement.constants, place),
         };
@@ -280,6 +298,31 @@ impl<'r> Compiler<'r, '_> {
             parameters,
         });
         program.rules.push(rule);
+    }
+
+    fn spares(
+        &mut self,
+        fields: &rules::Entity,
+        does: Does,
+        [field, list]: &[Spanned<String>; 2],
+        path: &str,
+    ) -> Option<(usize, usize)> {
+        let path = format!("{path}.spares");
+        let place = |at| Place { path: &path, at };
+        let is = |name: &Spanned<String>, of| fields.fields.get(&name.value) == Some(&of);
+        if does != Does::DeleteEvery {
+            self.add(place(field), "only `delete_every` spares");
+        }
+        let found = self
+            .field_of(fields, &field.value, place(field))
+            .zip(self.field_of(fields, &list.value, place(list)));
+        if found.is_some() && !(is(field, Type::Integer) && is(list, Type::Integers)) {
+            self.add(
+                place(field),
+                "an integer is spared by a field of type `integers`",
+            );
+        }
+        found
     }
 
     /// A query must be known by its name, unless it is named by its fingerprint.
@@ -320,7 +363,8 @@ impl<'r> Compiler<'r, '_> {
                 self.add(place, "a duration, and nothing else, is of type `duration`");
             }
         }
-        self.key(fields, |field| request.fields.contains_key(field), place);
+        let told = |field: &str| request.fields.contains_key(field);
+        self.key(fields, request.does, told, place);
         let mut statuses = Vec::new();
         for at in &request.statuses {
             let path = format!("{path}.statuses");
@@ -336,6 +380,8 @@ impl<'r> Compiler<'r, '_> {
             policy: Policy::Completed,
             tag: None,
             equal: None,
+            spares: None,
+            told: sources.iter().map(|(field, _)| *field).collect(),
             only: self.conditions(fields, &request.only, place),
             constants: self.constants(fields, &request.constants, place),
         };
@@ -470,7 +516,10 @@ impl<'r> Compiler<'r, '_> {
                 "money, and only money, is added to a metric of money",
             );
         }
-        if matches!(of, Some(Type::Text | Type::Uuid | Type::Time)) {
+        if matches!(
+            of,
+            Some(Type::Text | Type::Uuid | Type::Time | Type::Integers)
+        ) {
             self.add(place, "a value is an integer, money, a duration or `age`");
         }
         by
