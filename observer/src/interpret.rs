@@ -44,6 +44,8 @@ use names::Names;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Which end owns a database's facts.
+    pub authority: Authority,
     /// Label values in all.
     pub label_values: usize,
     /// Connections; the one not heard of for the longest leaves the gauges and is forgotten.
@@ -70,9 +72,22 @@ pub struct Settings {
     pub trusted_path_ids: usize,
 }
 
+/// Which end owns a database's facts where a pooler stands between it and its clients: its
+/// statements pass there twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Authority {
+    /// The application's: a pooler's way to the database yields none while its clients are seen.
+    #[default]
+    Client,
+    /// The database's: a way to a pooler yields none while the pooler's way to the database is seen.
+    Server,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            authority: Authority::Client,
             label_values: 65_536,
             connections: 65_536,
             entities: 65_536,
@@ -105,6 +120,7 @@ pub struct Interpreter {
     plan: Arc<Plan>,
     symbols: Symbols,
     services: Box<dyn Services>,
+    authority: Authority,
     connections: Connections,
     http: http::Http,
     namer: sql::Namer,
@@ -131,6 +147,7 @@ impl Interpreter {
             sql_states: Names::new(SQL_STATE_LIMIT),
             redis: redis::Words::new(&mut symbols),
             services,
+            authority: settings.authority,
             plan,
             symbols,
         }
@@ -242,6 +259,9 @@ impl Interpreter {
                     let labels = [context.service, database];
                     out(fact(Metric::DatabaseHopExecutions, &labels, 1.0));
                 }
+                if self.authority == Authority::Server {
+                    self.passed_on(exchange, database, out);
+                }
             }
             Body::Opened => out(fact(Metric::TcpConnectionsOpened, &ends, 1.0)),
             Body::Accepted => out(fact(Metric::TcpConnectionsAccepted, &ends, 1.0)),
@@ -288,7 +308,10 @@ impl Interpreter {
             }
             Body::SqlError(state) => self.sql_error(*state, context, database, out),
             Body::SqlTransaction(transaction) => {
-                self.transaction(*transaction, exchange, context, database, out);
+                self.transaction(*transaction, context, database, out);
+                if self.owns_facts(exchange.connection) {
+                    self.settled(*transaction, exchange, database, out);
+                }
             }
             Body::Redis(exchange) => self.redis(exchange, context, out),
             Body::HttpBegan

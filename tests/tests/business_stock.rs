@@ -1,10 +1,11 @@
-//! What is on the shelves, in every shop, against the tables themselves.
+//! What is on the shelves, in every shop, against the tables themselves, whichever end tells.
 
 use std::{fs, thread};
 
 use anyhow::{Result, anyhow, ensure};
 use observer_tests::agent::{Agent, Options};
 use observer_tests::cgroup::Cgroup;
+use observer_tests::pgbouncer::{PgBouncer, Pooling};
 use observer_tests::postgres::Postgres;
 use observer_tests::process::Place;
 use observer_tests::scrape::Scrape;
@@ -25,7 +26,7 @@ use shelves::Shelves;
 struct Scene {
     server: Postgres,
     clients: Cgroup,
-    _servers: Cgroup,
+    servers: Cgroup,
 }
 
 impl Scene {
@@ -39,7 +40,7 @@ impl Scene {
         Ok(Self {
             server,
             clients,
-            _servers: servers,
+            servers,
         })
     }
 
@@ -76,6 +77,33 @@ fn nothing_is_unknown(scrape: &Scrape) -> Result<()> {
         .select("observer_facts_total")
         .with("outcome", "unknown")
         .is(0)
+}
+
+#[test]
+fn behind_a_pooler_with_every_end_observed_each_fact_counts_once_at_either_end() -> Result<()> {
+    for authority in ["client", "server"] {
+        let scene = Scene::new()?;
+        let poolers = Cgroup::create("pooler")?;
+        let place = Place::within(&poolers);
+        let pooler = PgBouncer::start(place, &scene.server, Pooling::Transaction)?;
+        let agent = Agent::start(&Options {
+            cgroups: &[&scene.clients, &poolers, &scene.servers],
+            config: Some(&format!("interpret:\n  authority: {authority}\n")),
+            ..Options::default()
+        })?;
+        let shelves = scene.keep(&pooler.url("shop"), 25)?;
+        let scrape = agent.settled()?;
+        let check = || {
+            shelves.equals(&scrape)?;
+            // Told at the other end too, what was made would be there as repeated.
+            let facts = scrape.select("observer_facts_total");
+            let made = facts.with("rule", "CreateProductVariation");
+            made.with("outcome", "repeated").is(0)?;
+            nothing_is_unknown(&scrape)
+        };
+        check().map_err(|error| error.context(format!("authority: {authority}")))?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::log::Format;
 use super::node::Node;
 use super::suggest;
+use crate::interpret::Authority;
 
 /// A value of one key.
 pub(super) trait Scalar: Sized {
@@ -174,6 +175,27 @@ impl Scalar for Format {
         match self {
             Self::Text => "text".into(),
             Self::Json => "json".into(),
+        }
+    }
+}
+
+impl Scalar for Authority {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "client" => Ok(Self::Client),
+            "server" => Ok(Self::Server),
+            _ => Err(suggest::unknown(
+                "value",
+                text,
+                ["client", "server"].into_iter(),
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Client => "client".into(),
+            Self::Server => "server".into(),
         }
     }
 }

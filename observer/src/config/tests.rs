@@ -51,6 +51,7 @@ fn what_is_printed_gives_the_same_configuration() {
             .into(),
         rules: Some("/etc/observer/rules.yaml".into()),
         interpret: interpret::Settings {
+            authority: interpret::Authority::Server,
             trust_path_ids: true,
             ..interpret::Settings::default()
         },
@@ -151,6 +152,10 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
         (
             "interpret: {trust_path_ids: 7}\n",
             "observer.yaml:1:29: interpret.trust_path_ids: \"7\" is not true or false",
+        ),
+        (
+            "interpret: {authority: sever}\n",
+            "observer.yaml:1:24: interpret.authority: unknown value \"sever\"; did you mean \"server\"?",
         ),
         (
             "limits: {lines: }\n",

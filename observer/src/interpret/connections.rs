@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub(super) joined_sql: bool,
     /// A pooler's way to the database: what passes here was counted before.
     pub(super) hop: bool,
+    /// A way to a pooler: what passes here passes on to the database.
+    pub(super) front: bool,
     /// Requests that began at the server's end and have no answer yet.
     pub(super) in_flight: u32,
     /// The database it leads to, once it is known to lead to one.
@@ -39,6 +41,7 @@ impl Default for Context {
             other_end: None,
             joined_sql: false,
             hop: false,
+            front: false,
             in_flight: 0,
             database: None,
         }
@@ -57,6 +60,14 @@ impl Context {
             Side::Client => self.other_end,
         };
         cgroup.filter(|cgroup| *cgroup != 0)
+    }
+
+    /// The cgroup that is a client of PostgreSQL here, of a server other than itself.
+    fn speaks_sql(&self) -> Option<u64> {
+        let is_client = self.vantage == Side::Client
+            && self.other_end != Some(self.cgroup)
+            && (self.database.is_some() || self.joined_sql);
+        Some(self.cgroup).filter(|cgroup| is_client && *cgroup != 0)
     }
 
     /// What the gauges show of it.
@@ -88,7 +99,37 @@ pub(super) struct Connections {
     table: LruMap<ConnectionKey, Context, UnlimitedCompact, foldhash::fast::RandomState>,
     limit: usize,
     /// Connections on which a cgroup serves PostgreSQL; as many entries as connections at most.
-    serving: HashMap<u64, u32, foldhash::fast::RandomState>,
+    serving: Cgroups,
+    /// Connections on which a cgroup is PostgreSQL's client, likewise.
+    speaking: Cgroups,
+}
+
+/// On how many connections a cgroup has a part.
+#[derive(Default)]
+struct Cgroups(HashMap<u64, u32, foldhash::fast::RandomState>);
+
+impl Cgroups {
+    /// A connection's cgroup is another one, or has become known, or is not there any more.
+    fn follow(&mut self, before: Option<u64>, after: Option<u64>) {
+        if before == after {
+            return;
+        }
+        if let Some(cgroup) = after {
+            *self.0.entry(cgroup).or_default() += 1;
+        }
+        if let Some(cgroup) = before
+            && let Some(count) = self.0.get_mut(&cgroup)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&cgroup);
+            }
+        }
+    }
+
+    fn contains(&self, cgroup: u64) -> bool {
+        self.0.contains_key(&cgroup)
+    }
 }
 
 impl Connections {
@@ -96,7 +137,8 @@ impl Connections {
         Self {
             table: LruMap::with_hasher(UnlimitedCompact, foldhash::fast::RandomState::default()),
             limit: limit.max(1),
-            serving: HashMap::default(),
+            serving: Cgroups::default(),
+            speaking: Cgroups::default(),
         }
     }
 
@@ -130,7 +172,7 @@ impl Connections {
             before.weigh(-1.0, out);
             after.weigh(1.0, out);
         }
-        self.serve(before.serves_sql(), after.serves_sql());
+        self.follow(&before, Some(&after));
         Some(after)
     }
 
@@ -143,32 +185,32 @@ impl Connections {
         };
         context.hop |= context.vantage == Side::Client
             && context.other_end != Some(context.cgroup)
-            && self.serving.contains_key(&context.cgroup);
+            && self.serving.contains(context.cgroup);
         context.hop
+    }
+
+    /// Whether a connection leads to a pooler that is seen to speak to a database; once it did, it
+    /// does until it ends.
+    pub(super) fn is_front(&mut self, key: ConnectionKey) -> bool {
+        let Some(context) = self.table.get(&key) else {
+            return false;
+        };
+        let pooler = context.serves_sql();
+        context.front |= pooler.is_some_and(|pooler| self.speaking.contains(pooler));
+        context.front
     }
 
     /// Takes a connection out of the gauges.
     fn leave(&mut self, context: &Context, out: &mut dyn FnMut(Fact)) {
         context.weigh(-1.0, out);
-        self.serve(context.serves_sql(), None);
+        self.follow(context, None);
     }
 
-    /// A connection's serving cgroup is another one, or has become known, or is not there any more.
-    fn serve(&mut self, before: Option<u64>, after: Option<u64>) {
-        if before == after {
-            return;
-        }
-        if let Some(cgroup) = after {
-            *self.serving.entry(cgroup).or_default() += 1;
-        }
-        if let Some(cgroup) = before
-            && let Some(count) = self.serving.get_mut(&cgroup)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.serving.remove(&cgroup);
-            }
-        }
+    fn follow(&mut self, before: &Context, after: Option<&Context>) {
+        let serves = after.and_then(Context::serves_sql);
+        self.serving.follow(before.serves_sql(), serves);
+        let speaks = after.and_then(Context::speaks_sql);
+        self.speaking.follow(before.speaks_sql(), speaks);
     }
 
     /// The connection is gone; what was known of it.

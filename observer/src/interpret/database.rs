@@ -1,16 +1,15 @@
 //! SQL executions become facts, and prove shops.
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
-
+use super::Authority;
 use super::Interpreter;
-use super::business;
+use super::business::{self, Business};
 use super::connections::Context;
 use super::fact;
 use super::plan::Reads;
 use super::shops::{Shops, id_of};
-use crate::correlate::Exchange;
 use crate::correlate::postgres::{Execution, Outcome, SqlState, Transaction, Value};
+use crate::correlate::{Body, Exchange};
 use crate::export::{Fact, Metric, Symbol, Symbols};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
@@ -28,6 +27,7 @@ impl Interpreter {
         out: &mut dyn FnMut(Fact),
     ) {
         let service = context.service;
+        let owns_facts = self.owns_facts(connection);
         let named = self.namer.name(execution, &mut self.symbols);
         let labels = [service, database, named.query, named.operation];
         if execution.timed {
@@ -58,24 +58,16 @@ impl Interpreter {
                 execution.seconds,
             ));
         }
-        let reads = named
-            .reads
-            .map(|reads| (&reads.wanted, reads.business.as_slice()));
-        let (execution_as_asked, sources) = match reads {
-            Some((wanted, sources)) if !sources.is_empty() => (execution.asked(wanted), sources),
-            _ => (Cow::Borrowed(execution), [].as_slice()),
-        };
-        self.business.execution(
-            &execution_as_asked,
-            sources,
-            &mut business::Context {
+        if owns_facts {
+            let context = &mut business::Context {
                 connection,
                 database,
                 time: execution.ended,
                 symbols: &mut self.symbols,
                 out,
-            },
-        );
+            };
+            means(&mut self.business, named.reads, execution, context);
+        }
         if let Outcome::Failed(state) = execution.outcome {
             self.sql_error(state, context, database, out);
         }
@@ -104,7 +96,6 @@ impl Interpreter {
     pub(super) fn transaction(
         &mut self,
         transaction: Transaction,
-        exchange: &Exchange,
         context: Context,
         database: Symbol,
         out: &mut dyn FnMut(Fact),
@@ -115,16 +106,70 @@ impl Interpreter {
             &[context.service, database, outcome],
             1.0,
         ));
-        self.business.transaction(
-            transaction,
-            &mut business::Context {
-                connection: exchange.connection,
-                database,
-                time: exchange.ended,
-                symbols: &mut self.symbols,
-                out,
-            },
-        );
+    }
+
+    /// Whether the business is told of what passes on a connection that is no hop: unless it leads
+    /// to a pooler that passes it on, and the database's end owns the facts.
+    pub(super) fn owns_facts(&mut self, connection: ConnectionKey) -> bool {
+        self.authority == Authority::Client || !self.connections.is_front(connection)
+    }
+
+    /// A pooler's way to the database owns its facts.
+    pub(super) fn passed_on(
+        &mut self,
+        exchange: &Exchange,
+        database: Symbol,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        match &exchange.body {
+            Body::Sql(execution) => {
+                let named = self.namer.name(execution, &mut self.symbols);
+                let context = &mut business::Context {
+                    connection: exchange.connection,
+                    database,
+                    time: execution.ended,
+                    symbols: &mut self.symbols,
+                    out,
+                };
+                means(&mut self.business, named.reads, execution, context);
+            }
+            Body::SqlTransaction(end) => self.settled(*end, exchange, database, out),
+            _ => {}
+        }
+    }
+
+    /// What happened to the business depends on how the transaction ended.
+    pub(super) fn settled(
+        &mut self,
+        end: Transaction,
+        exchange: &Exchange,
+        database: Symbol,
+        out: &mut dyn FnMut(Fact),
+    ) {
+        let context = &mut business::Context {
+            connection: exchange.connection,
+            database,
+            time: exchange.ended,
+            symbols: &mut self.symbols,
+            out,
+        };
+        self.business.transaction(end, context);
+    }
+}
+
+/// What a statement means for the business.
+fn means(
+    business: &mut Business,
+    reads: Option<&Reads>,
+    execution: &Execution,
+    context: &mut business::Context<'_>,
+) {
+    match reads {
+        Some(reads) if !reads.business.is_empty() => {
+            let execution = execution.asked(&reads.wanted);
+            business.execution(&execution, &reads.business, context);
+        }
+        _ => business.execution(execution, &[], context),
     }
 }
 

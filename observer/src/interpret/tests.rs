@@ -4,7 +4,7 @@ use std::sync::Arc;
 use observer_ebpf::{Identity, Reason};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Interpreter, Plan, Rules, Services, Settings};
+use super::{Authority, Interpreter, Plan, Rules, Services, Settings};
 use crate::correlate::http::{self, AbortReason, Request};
 use crate::correlate::postgres::{
     self, Cell, Execution, Outcome, SqlState, Statement, Value, Which,

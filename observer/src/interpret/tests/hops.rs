@@ -102,10 +102,8 @@ const ROWS: [Row; 8] = [
     },
 ];
 
-/// One execution by the database, which answers the pooler first; one more when the client has
-/// gone.
-fn play(row: &Row) -> Story {
-    let mut story = Story::new(&Settings::default());
+/// Both connections are there.
+fn meet(story: &mut Story, row: &Row) {
     for (key, end) in [(1, &row.front), (2, &row.back)] {
         story.join(key, end.cgroup, end.vantage, end.other, end.joined);
         if !end.joined {
@@ -116,6 +114,13 @@ fn play(row: &Row) -> Story {
             story.at(key, 1, Body::SqlSession(Box::new(session)));
         }
     }
+}
+
+/// One execution by the database, which answers the pooler first; one more when the client has
+/// gone.
+fn play(row: &Row) -> Story {
+    let mut story = Story::new(&Settings::default());
+    meet(&mut story, row);
     story.sql(2, 2, execution("SELECT 1", "SELECT", 1));
     story.at(2, 2, Body::SqlTransaction(postgres::Transaction::Commit));
     story.at(2, 2, Body::SqlError(SqlState(*b"42P01")));
@@ -150,4 +155,32 @@ fn who_only_claims_to_be_a_client_makes_no_pooler() {
     story.sql(2, 2, execution("SELECT 1", "SELECT", 1));
     assert!(story.see("database_hop_executions_total").is_empty());
     assert_eq!(story.see("database_query_duration_seconds").len(), 1);
+}
+
+/// What a rule of the business speaks of.
+const SPOKEN_OF: &str = "-- name: DeleteCustomer :exec\nDELETE";
+
+#[test]
+fn each_fact_is_owned_by_one_end_whichever_the_setting_says() {
+    for row in &ROWS {
+        for (authority, at_the_back) in [(Authority::Client, 0), (Authority::Server, 1)] {
+            let mut story = Story::new(&Settings {
+                authority,
+                ..Settings::default()
+            });
+            meet(&mut story, row);
+            let facts = |story: &Story| {
+                let facts = story.series.iter();
+                let facts = facts.filter(|(series, _)| series.starts_with("observer_facts_total"));
+                facts.map(|(_, (_, times))| times).sum::<u32>()
+            };
+            story.sql(2, 2, execution(SPOKEN_OF, "DELETE", 1));
+            story.at(2, 2, Body::SqlTransaction(postgres::Transaction::Commit));
+            let (back, both) = if row.is_hop { (at_the_back, 1) } else { (1, 2) };
+            assert_eq!(facts(&story), back, "{} {authority:?}", row.name);
+            story.sql(1, 3, execution(SPOKEN_OF, "DELETE", 1));
+            story.at(1, 3, Body::SqlTransaction(postgres::Transaction::Commit));
+            assert_eq!(facts(&story), both, "{} {authority:?}", row.name);
+        }
+    }
 }
