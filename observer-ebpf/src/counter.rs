@@ -54,6 +54,7 @@ counters! {
     OwnSegments, Count, "own", "Segments of the agent's own listener, not looked at.";
     RecordsSubmitted, Count, "submitted", "Records put into the ring.";
     RecordsRingFull, Count, "ring_full", "Records that found no room in the ring.";
+    RecordsShed, Count, "shed", "Records without all of their payload, because the ring was filling up.";
     SegmentsRetransmitted, Count, "retransmitted", "Sent segments that had been sent before.";
     SegmentsDuplicate, Count, "duplicate", "Received segments that TCP had accepted before.";
     SegmentsOutsideWindow, Count, "outside_window", "Received segments with an implausible sequence number.";

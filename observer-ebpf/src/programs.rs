@@ -15,6 +15,7 @@ mod life;
 mod packet;
 mod process;
 mod ring;
+mod shed;
 mod state;
 
 pub(crate) use state::State;
@@ -34,6 +35,7 @@ static SETTINGS: Settings = Settings {
     sockets: 0,
     rings: 1,
     wake: 0,
+    ring: 0,
     task_tgid: 0,
     task_comm: 0,
     window: 0,

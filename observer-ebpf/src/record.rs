@@ -244,6 +244,8 @@ impl Flags {
     pub const TURN: u16 = 1 << 3;
     /// Copied less than the segment has, because the direction's budget of this turn is spent.
     pub const BUDGET: u16 = 1 << 4;
+    /// Copied less than the segment has, because the ring was filling up.
+    pub const SHED: u16 = 1 << 6;
     /// The payload began a message with nothing in flight, so [`Header::sender`] names its author.
     pub const AUTHOR: u16 = 1 << 5;
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub rings: u32,
     /// Unread bytes of a ring past which the agent is woken.
     pub wake: u32,
+    /// Bytes of each ring.
+    pub ring: u32,
     /// Offset of `task_struct.tgid`; 0 where the kernel has no BTF for it.
     pub task_tgid: u32,
     /// Offset of `task_struct.comm`; 0 likewise.

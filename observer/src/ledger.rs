@@ -40,6 +40,8 @@ reasons! {
     SkippedOtherEnd = "skipped", "correlate", "other_end";
     /// Not copied because the turn's budget was spent, inside a body whose length is known.
     SkippedBudget = "skipped", "decode", "budget";
+    /// Not copied because the ring was filling up, inside a body whose length is known.
+    SkippedShed = "skipped", "decode", "shed";
     /// Seen on a connection joined in the middle of a message, before its next beginning.
     SkippedJoined = "skipped", "decode", "joined";
     /// At positions that had come before: sent again to a listener, where the kernel cannot tell.
@@ -50,6 +52,8 @@ reasons! {
     SkippedUndecided = "skipped", "decode", "undecided";
     /// Not copied because the turn's budget was spent, where a message may have begun.
     LostBudget = "lost", "decode", "budget";
+    /// Not copied because the ring was filling up, where a message may have begun.
+    LostShed = "lost", "decode", "shed";
     /// Behind bytes that were missing, until the decoder found the next beginning.
     LostHole = "lost", "decode", "hole";
     /// Not what the protocol allows, until the decoder found the next beginning.

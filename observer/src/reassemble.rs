@@ -79,6 +79,8 @@ pub struct ConnectionKey(pub u64);
 pub enum Cause {
     /// The record came without it: the turn's capture budget was spent. Counted by who decodes.
     Budget,
+    /// Likewise, but because the ring was filling up.
+    Shed,
     /// The record itself found no room in the ring. The kernel has counted these bytes.
     Record,
 }

@@ -1,10 +1,13 @@
-//! What is on the shelves, in every shop, against the tables themselves, whichever end tells.
+//! What is on the shelves, in every shop, against the tables themselves; and that facts are counted
+//! at one end, and last to be lost.
 
 use std::{fs, thread};
 
 use anyhow::{Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 use observer_tests::agent::{Agent, Options};
 use observer_tests::cgroup::Cgroup;
+use observer_tests::nginx::Nginx;
 use observer_tests::pgbouncer::{PgBouncer, Pooling};
 use observer_tests::postgres::Postgres;
 use observer_tests::process::Place;
@@ -147,4 +150,28 @@ fn the_lowest_stocks_have_series_and_the_rest_is_summed_up() -> Result<()> {
         shelves.products()
     );
     shelves.are_folded(&agent.settled()?, LOWEST)
+}
+
+#[test]
+fn where_nobody_reads_and_http_fills_the_ring_nothing_of_the_business_is_lost() -> Result<()> {
+    let scene = Scene::new()?;
+    let web = Cgroup::create("web")?;
+    let server = Nginx::start(&Place::within(&web))?;
+    fs::write(server.files().join("large"), vec![b'a'; 60_000])?;
+    let agent = Agent::observe(&[&scene.clients, &web])?;
+    let browser = ureq::Agent::new_with_defaults();
+    agent.process().signal(Signal::SIGSTOP)?;
+    // More than twice what the ring holds.
+    for _ in 0..300 {
+        let url = format!("http://{}/files/large", server.address());
+        browser.get(url).call()?.body_mut().read_to_vec()?;
+    }
+    let shelves = scene.keep(&scene.server.url("shop"), 15)?;
+    agent.process().signal(Signal::SIGCONT)?;
+    let scrape = agent.settled()?;
+    let bytes = scrape.select("observer_bytes_total");
+    let shed = bytes.clone().with("reason", "shed");
+    ensure!(shed.sum() > 1e6, "{bytes}");
+    shelves.equals(&scrape)?;
+    nothing_is_unknown(&scrape)
 }

@@ -9,7 +9,7 @@ use observer_ebpf::{
 use super::classify::classify;
 use super::count::count;
 use super::state::{State, note_process};
-use super::{budget, life, ring, setting};
+use super::{budget, life, ring, setting, shed};
 use crate::maps::{EPOCHS, VERDICTS};
 
 /// Most bytes a record holds from a segment's start.
@@ -88,10 +88,23 @@ pub(super) fn deliver(
             return;
         }
     }
-    let left = budget(protocol).saturating_sub(unsafe { *spent(state, direction) });
-    let head = length.min(left).min(HEAD_MAX);
+    let to = ring::of(unsafe { (*state).ring });
+    let copied = unsafe { *spent(state, direction) };
+    let left = budget(protocol).saturating_sub(copied);
+    let mut head = length.min(left).min(HEAD_MAX);
     let mut tail = 0;
-    if head < length {
+    let room = shed::room(to, protocol, length);
+    if room == shed::NONE {
+        count(Counter::RecordsRingFull, 1);
+        lose(state, length);
+        return;
+    }
+    let kept = room.saturating_sub(copied);
+    if kept < head {
+        head = kept;
+        flags |= Flags::SHED;
+        count(Counter::RecordsShed, 1);
+    } else if head < length {
         flags |= Flags::BUDGET;
         tail = (length - head).min(setting!(tail)).min(TAIL_MAX);
     }
@@ -114,7 +127,6 @@ pub(super) fn deliver(
         reason: 0,
         reserved: [0; 2],
     };
-    let to = ring::of(unsafe { (*state).ring });
     if !to.is_null() && ring::segment(to, skb, &header, offset) {
         unsafe { (*state).lost = 0 };
     } else {

@@ -320,6 +320,7 @@ impl Settings {
             sockets: self.sockets,
             rings: self.rings,
             wake: self.wake_bytes,
+            ring: self.ring_bytes,
             task_tgid: 0,
             task_comm: 0,
             window: self.window_bytes,

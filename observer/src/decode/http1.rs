@@ -404,7 +404,7 @@ impl Http1 {
         out: &mut Out<'_>,
     ) -> Option<(Lost, u64)> {
         let lost = match cause {
-            Cause::Budget => Lost::Budget,
+            Cause::Budget | Cause::Shed => Lost::Budget,
             Cause::Record => Lost::Hole,
         };
         let number = self.number(side);

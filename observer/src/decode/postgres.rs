@@ -380,7 +380,7 @@ impl Postgres {
             }
             Err((beyond, held)) => {
                 let why = match cause {
-                    Cause::Budget => Lost::Budget,
+                    Cause::Budget | Cause::Shed => Lost::Budget,
                     Cause::Record => Lost::Hole,
                 };
                 lost.add(why, beyond.saturating_add(held as u64));

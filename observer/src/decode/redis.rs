@@ -372,7 +372,7 @@ impl Redis {
         out: &mut dyn FnMut(Message),
     ) -> Fed {
         let reason = match cause {
-            Cause::Budget => Lost::Budget,
+            Cause::Budget | Cause::Shed => Lost::Budget,
             Cause::Record => Lost::Hole,
         };
         let (standing, beyond) = match side {

@@ -205,6 +205,7 @@ fn hole(event: &Event<'_>) -> Option<(Direction, String)> {
     };
     let cause = match cause {
         Cause::Budget => "budget",
+        Cause::Shed => "shed",
         Cause::Record => "record",
     };
     Some((direction, format!("~ hole {length} bytes ({cause})")))

@@ -36,6 +36,8 @@ pub(super) struct Segment<'a> {
     pub(super) length: u64,
     pub(super) head: &'a [u8],
     pub(super) tail: &'a [u8],
+    /// Why bytes were not captured, if any were not.
+    pub(super) cause: Cause,
 }
 
 impl Segment<'_> {
@@ -53,6 +55,7 @@ impl Segment<'_> {
             length: to - from,
             head: part(self.head, self.position, from, to),
             tail: part(self.tail, tail_at, from, to),
+            cause: self.cause,
         }
     }
 
@@ -65,7 +68,7 @@ impl Segment<'_> {
         let hole = self.length.saturating_sub(captured);
         if hole > 0 {
             let position = self.position.saturating_add(self.head.len() as u64);
-            let input = Input::Hole(hole, Cause::Budget);
+            let input = Input::Hole(hole, self.cause);
             out(What::Data(direction, input, position));
         }
         if !self.tail.is_empty() {
@@ -89,6 +92,7 @@ struct Held {
     length: u64,
     head: usize,
     bytes: Box<[u8]>,
+    cause: Cause,
 }
 
 impl Held {
@@ -98,6 +102,7 @@ impl Held {
             length: segment.length,
             head: segment.head.len(),
             bytes: [segment.head, segment.tail].concat().into_boxed_slice(),
+            cause: segment.cause,
         }
     }
 
@@ -111,6 +116,7 @@ impl Held {
             length: self.length,
             head,
             tail,
+            cause: self.cause,
         }
     }
 }

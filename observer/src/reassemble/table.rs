@@ -8,7 +8,7 @@ use schnellru::{ByLength, LruMap};
 
 use super::early::{Early, Waiting};
 use super::stream::{Books, Segment, Stream};
-use super::{ConnectionKey, Counts, Event, Limits, What};
+use super::{Cause, ConnectionKey, Counts, Event, Limits, What};
 use crate::capture::record::{Body, Record};
 use crate::ledger::Ledger;
 use crate::time::Timestamp;
@@ -78,6 +78,7 @@ impl<S> Entry<S> {
                 length: u64::from(waiting.length),
                 head: &waiting.bytes,
                 tail: &[],
+                cause: Cause::Budget,
             };
             // Of two segments the second may have come first: what lies before it is then still to
             // come, to the connection's own socket.
@@ -105,6 +106,10 @@ impl<S> Entry<S> {
                 length: u64::from(header.length),
                 head,
                 tail,
+                cause: match header.flags & Flags::SHED {
+                    0 => Cause::Budget,
+                    _ => Cause::Shed,
+                },
             };
             let (stream, ahead) = match Direction::from_byte(header.direction) {
                 Some(Direction::Sent) => (&mut self.sent, 0),

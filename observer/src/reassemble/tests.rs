@@ -76,6 +76,7 @@ fn show(event: &Event<'_>) -> String {
         What::Identified(_) => "identified".into(),
         What::Data(d, Input::Bytes(b), _) => format!("{} {}", side(d), String::from_utf8_lossy(b)),
         What::Data(d, Input::Hole(n, Cause::Budget), _) => format!("{} budget {n}", side(d)),
+        What::Data(d, Input::Hole(n, Cause::Shed), _) => format!("{} shed {n}", side(d)),
         What::Data(d, Input::Hole(n, Cause::Record), _) => format!("{} missing {n}", side(d)),
         What::Finished(d) => format!("{} end", side(d)),
         What::Closed(reason) => format!("closed {}", reason.label()),
@@ -186,6 +187,23 @@ fn a_segment_cut_by_the_budget_is_head_hole_and_tail() {
     run.take(header, Body::Segment(b"ab", b"xyz"));
     assert_eq!(run.said(), ["1@5 > ab", "1@5 > budget 5", "1@5 > xyz"]);
     assert_eq!(run.ledger.received(), 10);
+}
+
+#[test]
+fn what_was_shed_says_so_also_where_it_had_to_wait() {
+    let mut run = Run::new(Limits::default());
+    run.life(1, Kind::Connection, child()).said();
+    let shed = Header {
+        length: 7,
+        head: 2,
+        ahead: 3,
+        flags: Flags::SHED,
+        ..at(1, 3)
+    };
+    run.take(shed, Body::Segment(b"de", b""));
+    assert_eq!(run.said(), [""; 0]);
+    run.segment(at(1, 0), b"abc");
+    assert_eq!(run.said(), ["1@5 < abc", "1@5 < de", "1@5 < shed 5"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use observer::capture::record::Body;
 use observer::capture::{Capture, CaptureError, Settings};
-use observer_ebpf::{Counter, Direction};
+use observer_ebpf::{Counter, Direction, Flags};
 
 use crate::harness::{World, noise, send};
 
@@ -38,6 +38,44 @@ fn a_full_ring_loses_records_in_the_open_and_never_blocks() {
         .map(|kept| u64::from(kept.header.lost))
         .sum();
     assert_eq!(told, world.counters().get(Counter::RecordsRingFull));
+    world.closes();
+}
+
+#[test]
+fn while_a_ring_fills_up_http_gives_way_in_steps_and_postgresql_does_not() {
+    let mut world = World::with(&Settings {
+        ring_bytes: 1 << 20,
+        wake_bytes: 1 << 19,
+        ..Settings::default()
+    });
+    let (mut browser, mut web) = world.pair("127.0.0.1:0");
+    let (mut application, mut database) = world.pair("127.0.0.1:0");
+    let mut request = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+    request.resize(4000, b'x');
+    let mut query = b"Q\0\0\x03\xe7".to_vec();
+    query.resize(1000, b'x');
+    send(&mut browser, &mut web, &request);
+    send(&mut application, &mut database, &query);
+    let (http, sql) = (world.cookie(&browser), world.cookie(&application));
+    for _ in 0..2000 {
+        send(&mut web, &mut browser, &noise(20));
+        send(&mut browser, &mut web, &request);
+    }
+    for _ in 0..50 {
+        send(&mut database, &mut application, &noise(20));
+        send(&mut application, &mut database, &query);
+    }
+    let requests = world.payload(http, Direction::Sent);
+    let mut steps: Vec<u32> = requests.iter().map(|kept| kept.header.head).collect();
+    steps.dedup();
+    assert_eq!(steps, [4000, 2048, 0]);
+    assert!(requests.len() < 2001, "every record found room");
+    for kept in &requests {
+        let shed = kept.header.flags & Flags::SHED != 0;
+        assert_eq!(shed, kept.header.head < 4000);
+        assert!(kept.tail.is_empty());
+    }
+    assert_eq!(world.bytes(sql, Direction::Sent), query.repeat(51));
     world.closes();
 }
 

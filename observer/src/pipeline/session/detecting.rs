@@ -85,7 +85,7 @@ impl Detecting {
                 self.joined = true;
                 self.blind = true;
                 self.give_up(self.fate(), ledger);
-                if cause == Cause::Budget {
+                if cause != Cause::Record {
                     ledger.settle(self.fate(), length);
                 }
                 return Told::Nothing;

@@ -33,10 +33,10 @@ impl Conversation for Lines {
         match input {
             Input::Hole(length, cause) => {
                 self.out_of_step[side as usize] = true;
-                let why = if cause == Cause::Budget {
-                    Lost::Budget
-                } else {
+                let why = if cause == Cause::Record {
                     Lost::Hole
+                } else {
+                    Lost::Budget
                 };
                 lost(why, length + std::mem::take(held))
             }

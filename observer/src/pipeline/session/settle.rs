@@ -7,17 +7,26 @@ use crate::reassemble::{Cause, Input};
 /// Settles an input. `held` is what the decoder held before it and becomes what it holds now.
 pub(super) fn settle(ledger: &Ledger, input: &Input<'_>, fed: Fed, held: &mut u64, now: u64) {
     let counted = match input {
-        Input::Bytes(_) | Input::Hole(_, Cause::Budget) => input.length(),
+        Input::Bytes(_) | Input::Hole(_, Cause::Budget | Cause::Shed) => input.length(),
         Input::Hole(_, Cause::Record) => 0,
     };
     let sum = *held + counted;
+    let is_shed = matches!(input, Input::Hole(_, Cause::Shed));
     let (lost, why) = match fed.lost {
+        Some((Lost::Budget, bytes)) if is_shed => (bytes.min(sum), Fate::LostShed),
         Some((why, bytes)) => (bytes.min(sum), fate(why)),
         None => (0, Fate::Decoded),
     };
     let skipped = match input {
-        Input::Hole(_, Cause::Budget) => (counted - lost.min(counted)).min(sum - lost),
+        Input::Hole(_, Cause::Budget | Cause::Shed) => {
+            (counted - lost.min(counted)).min(sum - lost)
+        }
         _ => 0,
+    };
+    let passed_over = if is_shed {
+        Fate::SkippedShed
+    } else {
+        Fate::SkippedBudget
     };
     // A decoder that claims to hold more than there is holds what there is.
     let now = now.min(sum - lost - skipped);
@@ -25,7 +34,7 @@ pub(super) fn settle(ledger: &Ledger, input: &Input<'_>, fed: Fed, held: &mut u6
     ledger.hold(now);
     for (fate, bytes) in [
         (why, lost),
-        (Fate::SkippedBudget, skipped),
+        (passed_over, skipped),
         (Fate::Decoded, sum - lost - skipped - now),
     ] {
         if bytes > 0 {
@@ -51,11 +60,15 @@ const fn fate(lost: Lost) -> Fate {
 
 #[cfg(test)]
 mod tests {
-    use super::Fate::{Decoded, LostBudget, LostHole, LostMalformed, SkippedBudget};
+    use super::Fate::{
+        Decoded, LostBudget, LostHole, LostMalformed, LostShed, SkippedBudget, SkippedJoined,
+        SkippedShed,
+    };
     use super::*;
 
     const BYTES: Input<'_> = Input::Bytes(&[0; 100]);
     const BUDGET: Input<'_> = Input::Hole(100, Cause::Budget);
+    const SHED: Input<'_> = Input::Hole(100, Cause::Shed);
     const RECORD: Input<'_> = Input::Hole(100, Cause::Record);
     const NONE: Fed = Fed { lost: None };
 
@@ -105,6 +118,14 @@ mod tests {
         let past = lost(Lost::Budget, 60);
         becomes(0, BUDGET, past, 0, &[(SkippedBudget, 40), (LostBudget, 60)]);
         becomes(30, BUDGET, lost(Lost::Budget, 130), 0, &[(LostBudget, 130)]);
+    }
+
+    #[test]
+    fn what_was_shed_is_told_from_what_the_budget_spared() {
+        becomes(0, SHED, NONE, 0, &[(SkippedShed, 100)]);
+        let past = lost(Lost::Budget, 60);
+        becomes(0, SHED, past, 0, &[(SkippedShed, 40), (LostShed, 60)]);
+        becomes(0, SHED, lost(Lost::Joined, 100), 0, &[(SkippedJoined, 100)]);
     }
 
     #[test]
