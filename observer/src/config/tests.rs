@@ -3,6 +3,8 @@ use std::path::Path;
 use super::layers::Origin;
 use super::*;
 
+mod rules;
+
 fn layers(variables: &[(&str, &str)]) -> Layers {
     let variables = variables
         .iter()

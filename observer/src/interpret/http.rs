@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 /// The methods that are label values (OpenTelemetry semantic conventions, `http.request.method`);
 /// any other is `_other`.
-const METHODS: [&str; 9] = [
+pub(super) const METHODS: [&str; 9] = [
     "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE",
 ];
 

@@ -68,14 +68,16 @@ pub struct Statement {
     pub does: Does,
     /// Fields that stand in columns of its rows, by the column's name.
     #[serde(default)]
-    pub columns: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub columns: BTreeMap<String, Spanned<String>>,
     /// Fields that stand in its parameters, counted from 1.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, u16>")]
     pub parameters: BTreeMap<String, Spanned<u16>>,
     /// Fields of type `text` that are always these.
     #[serde(default)]
-    pub constants: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub constants: BTreeMap<String, Spanned<String>>,
     /// Two fields that must be equal, else it does nothing: an upsert that inserted.
     #[serde(default)]
     #[schemars(with = "Option<[String; 2]>")]
@@ -86,7 +88,8 @@ pub struct Statement {
     pub spares: Option<[Spanned<String>; 2]>,
     /// What fields must be, else it does nothing.
     #[serde(default)]
-    pub only: BTreeMap<String, Condition>,
+    #[schemars(with = "BTreeMap<String, Condition>")]
+    pub only: BTreeMap<String, Spanned<Condition>>,
 }
 
 /// When what a statement does to an entity happens.
@@ -111,7 +114,8 @@ pub struct Request {
     pub routes: Vec<Spanned<String>>,
     /// Its methods; any, if none is named.
     #[serde(default)]
-    pub methods: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub methods: Vec<Spanned<String>>,
     /// Its status codes, `404` or all of a class, `4xx`; any, if none is named.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -127,10 +131,12 @@ pub struct Request {
     pub fields: BTreeMap<String, Spanned<Source>>,
     /// Fields of type `text` that are always these.
     #[serde(default)]
-    pub constants: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub constants: BTreeMap<String, Spanned<String>>,
     /// What fields must be, else it does nothing.
     #[serde(default)]
-    pub only: BTreeMap<String, Condition>,
+    #[schemars(with = "BTreeMap<String, Condition>")]
+    pub only: BTreeMap<String, Spanned<Condition>>,
 }
 
 /// Where a request, or its answer, has a field.
@@ -183,7 +189,10 @@ impl Part {
 
 /// What a field must be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a list of texts was expected, or `at_least` and `at_most`"
+)]
 pub enum Condition {
     /// One of these texts, without regard to case.
     Any(Vec<String>),
@@ -220,6 +229,19 @@ pub enum Does {
     Show,
 }
 
+impl Does {
+    /// As the rules write it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Delete => "delete",
+            Self::Show => "show",
+        }
+    }
+}
+
 /// A metric that moves.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -237,7 +259,8 @@ pub struct Effect {
     pub to: Vec<String>,
     /// What other fields must be.
     #[serde(default)]
-    pub only: BTreeMap<String, Condition>,
+    #[schemars(with = "BTreeMap<String, Condition>")]
+    pub only: BTreeMap<String, Spanned<Condition>>,
     /// The metric, by its name in the catalog.
     #[schemars(with = "String")]
     pub metric: Spanned<String>,
@@ -257,7 +280,10 @@ pub struct Effect {
 
 /// What a label is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a field was expected, `entity.field`, or `is` and a word"
+)]
 pub enum Label {
     /// A field, or `entity.field` of the entity whose key this one has.
     Field(String),

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::{By, Label, Moves, On, Program, Request, Rule, Source, Statement};
+use super::{By, Label, Moves, On, Program, Request, Rule, Source};
 use crate::export::catalog::Row;
 use crate::export::catalog::{CATALOG, Kind};
 use crate::interpret::business::value::{Datum, Type};
 use crate::interpret::rules::business::{
-    self as rules, Business, Condition, Does, Effect, Event, Part, Policy,
+    self as rules, Business, Condition, Effect, Event, Part, Policy,
 };
 use crate::interpret::rules::{Problem, Rules, Sql, nearest};
-use crate::interpret::sql;
+
+mod checks;
+mod statements;
 
 /// Seconds since an entity was created, as a value.
 const AGE: &str = "age";
@@ -147,14 +149,16 @@ impl<'r> Compiler<'r, '_> {
         found
     }
 
-    fn conditions<T>(
+    fn conditions(
         &mut self,
         entity: &rules::Entity,
-        conditions: &BTreeMap<String, Condition>,
-        place: Place<'_, T>,
+        conditions: &BTreeMap<String, Spanned<Condition>>,
+        path: &str,
     ) -> Vec<(usize, Condition)> {
         let mut found = Vec::new();
-        for (name, condition) in conditions {
+        for (name, at) in conditions {
+            let path = format!("{path}.only.{name}");
+            let (place, condition) = (Place { path: &path, at }, &at.value);
             let Some(field) = self.field_of(entity, name, place) else {
                 continue;
             };
@@ -174,14 +178,16 @@ impl<'r> Compiler<'r, '_> {
         found
     }
 
-    fn constants<T>(
+    fn constants(
         &mut self,
         entity: &rules::Entity,
-        constants: &BTreeMap<String, String>,
-        place: Place<'_, T>,
+        constants: &BTreeMap<String, Spanned<String>>,
+        path: &str,
     ) -> Vec<(usize, Datum)> {
         let mut found = Vec::new();
-        for (name, constant) in constants {
+        for (name, at) in constants {
+            let path = format!("{path}.constants.{name}");
+            let (place, constant) = (Place { path: &path, at }, &at.value);
             if entity.fields.get(name).is_some_and(|of| *of != Type::Text) {
                 self.add(place, format!("`{name}` is no text, so no constant"));
             }
@@ -214,129 +220,6 @@ impl<'r> Compiler<'r, '_> {
         }
     }
 
-    fn statement(&mut self, name: &str, at: &Spanned<rules::Statement>) {
-        let statement = &at.value;
-        let path = format!("business.statements.{name}");
-        let place = Place { path: &path, at };
-        let Some((entity, fields)) = self.entity(&statement.entity, &format!("{path}.entity"))
-        else {
-            return;
-        };
-        let mut columns = Vec::new();
-        for (field, column) in &statement.columns {
-            let field = self.field_of(fields, field, place);
-            columns.extend(field.map(|field| (field, column.clone())));
-        }
-        let mut parameters = Vec::new();
-        for (field, number) in &statement.parameters {
-            let at = number;
-            if at.value == 0 {
-                let path = format!("{path}.parameters.{field}");
-                self.add(Place { path: &path, at }, "parameters are counted from 1");
-            }
-            let field = self.field_of(fields, field, place);
-            parameters.extend(field.map(|field| (field, number.value)));
-        }
-        if statement.transaction == Policy::Failed && !statement.columns.is_empty() {
-            self.add(place, "what fails returns no row; its parameters tell");
-        }
-        if statement.does == Does::Show && statement.transaction != Policy::Committed {
-            self.add(place, "what only shows something waits for its transaction");
-        }
-        let told = |field: &str| {
-            statement.columns.contains_key(field) || statement.parameters.contains_key(field)
-        };
-        self.key(fields, statement.does, told, place);
-        let equal = match &statement.equal {
-            Some([one, other]) => {
-                let path = format!("{path}.equal");
-                let mut field = |at: &Spanned<String>| {
-                    self.field_of(fields, &at.value, Place { path: &path, at })
-                };
-                field(one).zip(field(other))
-            }
-            None => None,
-        };
-        let spares = match &statement.spares {
-            Some(pair) => self.spares(fields, statement.does, pair, &path),
-            None => None,
-        };
-        let query = match &statement.query {
-            Some(at) => {
-                let path = format!("{path}.query");
-                self.query(&at.value, Place { path: &path, at })
-            }
-            None => self.query(name, place),
-        };
-        let sql = self.sql;
-        let operation = || Some(sql.statements.get(query)?.value.operation.value.clone());
-        let rule = Rule {
-            name: name.to_owned(),
-            entity,
-            does: statement.does,
-            policy: statement.transaction,
-            tag: match &statement.tag {
-                Some(tag) => Some(tag.value.clone()),
-                None => operation(),
-            },
-            equal,
-            spares,
-            told: columns
-                .iter()
-                .map(|(field, _)| *field)
-                .chain(parameters.iter().map(|(field, _)| *field))
-                .collect(),
-            only: self.conditions(fields, &statement.only, place),
-            constants: self.constants(fields, &statement.constants, place),
-        };
-        let program = &mut self.program;
-        let known = program.by_query.entry(query.to_owned()).or_default();
-        known.push(program.statements.len());
-        program.statements.push(Statement {
-            rule: program.rules.len(),
-            columns,
-            parameters,
-        });
-        program.rules.push(rule);
-    }
-
-    fn spares(
-        &mut self,
-        fields: &rules::Entity,
-        does: Does,
-        [field, list]: &[Spanned<String>; 2],
-        path: &str,
-    ) -> Option<(usize, usize)> {
-        let path = format!("{path}.spares");
-        let place = |at| Place { path: &path, at };
-        let is = |name: &Spanned<String>, of| fields.fields.get(&name.value) == Some(&of);
-        if does != Does::DeleteEvery {
-            self.add(place(field), "only `delete_every` spares");
-        }
-        let found = self
-            .field_of(fields, &field.value, place(field))
-            .zip(self.field_of(fields, &list.value, place(list)));
-        if found.is_some() && !(is(field, Type::Integer) && is(list, Type::Integers)) {
-            self.add(
-                place(field),
-                "an integer is spared by a field of type `integers`",
-            );
-        }
-        found
-    }
-
-    /// A query must be known by its name, unless it is named by its fingerprint.
-    fn query<'q, T>(&mut self, query: &'q str, place: Place<'_, T>) -> &'q str {
-        if sql::is_fingerprint(query) {
-            self.program.fingerprints = true;
-        } else if !self.sql.statements.contains_key(query) {
-            let message = format!("there is no statement `{query}` in sql.statements");
-            let known = self.sql.statements.keys().map(String::as_str);
-            self.unknown(place, message, query, known);
-        }
-        query
-    }
-
     fn request(&mut self, name: &str, at: &Spanned<rules::Request>) {
         let request = &at.value;
         let path = format!("business.requests.{name}");
@@ -358,6 +241,7 @@ impl<'r> Compiler<'r, '_> {
                 Some(source) => sources.push((field, source)),
                 None => self.add(place, "path, query, header, body and answer need a name"),
             }
+            self.named(place);
             let is_duration = at.value.from == Part::Duration;
             if is_duration != (fields.fields.get(name) == Some(&Type::Duration)) {
                 self.add(place, "a duration, and nothing else, is of type `duration`");
@@ -365,6 +249,11 @@ impl<'r> Compiler<'r, '_> {
         }
         let told = |field: &str| request.fields.contains_key(field);
         self.key(fields, request.does, told, place);
+        self.event(fields, request.does, place);
+        for at in &request.methods {
+            let path = format!("{path}.methods");
+            self.method(Place { path: &path, at });
+        }
         let mut statuses = Vec::new();
         for at in &request.statuses {
             let path = format!("{path}.statuses");
@@ -382,8 +271,8 @@ impl<'r> Compiler<'r, '_> {
             equal: None,
             spares: None,
             told: sources.iter().map(|(field, _)| *field).collect(),
-            only: self.conditions(fields, &request.only, place),
-            constants: self.constants(fields, &request.constants, place),
+            only: self.conditions(fields, &request.only, &path),
+            constants: self.constants(fields, &request.constants, &path),
         };
         self.program.requests.push(Request {
             rule: self.program.rules.len(),
@@ -395,7 +284,7 @@ impl<'r> Compiler<'r, '_> {
             methods: request
                 .methods
                 .iter()
-                .map(|method| method.to_uppercase())
+                .map(|method| method.value.to_uppercase())
                 .collect(),
             statuses,
             fields: sources,
@@ -429,14 +318,15 @@ impl<'r> Compiler<'r, '_> {
             self.add(place, "nothing is remembered of an entity without a key");
         }
         let names_values = !effect.from.is_empty() || !effect.to.is_empty();
-        if names_values && !matches!(on, Some(On::Changed(_))) {
+        if names_values && !matches!(effect.on, Event::Changed(_)) {
             self.add(place, "`from` and `to` are those of a change");
         }
         if effect.lowest.is_some() && row.kind != Kind::Gauge {
             self.add(place, "`lowest` is for gauges");
         }
         let by = self.by(effect, fields, row, &path);
-        let only = self.conditions(fields, &effect.only, place);
+        let only = self.conditions(fields, &effect.only, &path);
+        self.happens(effect, fields, place);
         let labels = self.labels(effect, fields, row, &path, place);
         let joins = |label: &Label| matches!(label, Label::Of { .. });
         if on == Some(On::Remembered) && labels.iter().any(joins) {
