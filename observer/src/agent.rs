@@ -27,6 +27,7 @@ mod names;
 pub mod record;
 mod reload;
 pub mod replay;
+pub mod rules;
 mod watch;
 
 use facts::Facts;
@@ -41,6 +42,7 @@ pub const PARTS: Parts = Parts {
     start,
     record: record::record,
     replay: replay::replay,
+    test: rules::test,
 };
 
 fn requirements(config: &Config) -> Vec<Requirement> {

@@ -14,6 +14,7 @@ pub mod check;
 mod log;
 pub mod record;
 pub mod replay;
+pub mod rules;
 pub mod run;
 pub mod top;
 
@@ -22,6 +23,7 @@ pub use run::{Failure, Running, Setup};
 
 use crate::config::{self, Config, Layers, Options, Problems, Selection};
 use crate::export::document;
+use crate::interpret::Rules;
 
 /// What the command needs from the stages it does not know.
 #[derive(Clone, Copy)]
@@ -34,6 +36,8 @@ pub struct Parts {
     pub record: fn(&Config, Selection, &record::Options, &AtomicBool) -> anyhow::Result<()>,
     /// Writes what a recording comes to.
     pub replay: fn(&Config, &replay::Options, &mut dyn io::Write) -> anyhow::Result<()>,
+    /// Writes which facts a recording yields, and why.
+    pub test: fn(&Config, &rules::Options, &mut dyn io::Write) -> anyhow::Result<()>,
 }
 
 /// Shows a shop platform what its users live through, from the kernel.
@@ -66,8 +70,21 @@ enum Verb {
         #[command(subcommand)]
         what: ConfigVerb,
     },
+    /// Print the rules built in, or try rules on a recording.
+    Rules {
+        #[command(subcommand)]
+        what: RulesVerb,
+    },
     /// Print docs/metrics.md.
     Metrics,
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesVerb {
+    /// Print the rules built in, those of Naytife; a valid file to start from.
+    Print,
+    /// Show which facts a recording yields, and why each row did or did not become one.
+    Test(rules::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -207,6 +224,10 @@ fn dispatch(verb: Verb, parts: Parts) -> anyhow::Result<ExitCode> {
             ConfigVerb::Schema { rules: false } => print(&config::schema::configuration())?,
             ConfigVerb::Schema { rules: true } => print(&config::schema::rules())?,
             ConfigVerb::Document => print(&config::document::configuration())?,
+        },
+        Verb::Rules { what } => match what {
+            RulesVerb::Print => print(Rules::NAYTIFE)?,
+            RulesVerb::Test(options) => rules::test(&options, parts)?,
         },
         Verb::Metrics => print(&document::metrics())?,
     }

@@ -169,6 +169,38 @@ impl Interpreter {
         self.plan = plan;
     }
 
+    /// From now on it is noted why each row that a rule of the business speaks of counts, or does
+    /// not.
+    pub fn explain(&mut self) {
+        self.business.explain();
+    }
+
+    /// What was noted since the last time.
+    pub fn explained(&mut self) -> Vec<business::journal::Note> {
+        self.business.explained()
+    }
+
+    /// Nothing more comes, so what is pending of the business stays unknown. To be called before
+    /// the last look at what was noted.
+    pub fn end(&mut self, time: Timestamp, out: &mut dyn FnMut(Fact)) {
+        let mut context = business::Context::aside(&mut self.symbols, out);
+        context.time = time;
+        self.business
+            .abandon(&business::why::Why::Disconnected, &mut context);
+    }
+
+    /// The queries that no rule of the business speaks of, and how often they ran since somebody
+    /// asked to have it explained; the most frequent first.
+    #[must_use]
+    pub fn passed_over(&self) -> Vec<(String, u64)> {
+        let queries = self.business.passed_over();
+        let mut queries: Vec<_> = queries
+            .map(|(query, times)| (self.symbols.value(query).to_owned(), times))
+            .collect();
+        queries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        queries
+    }
+
     /// The label values that the facts so far name.
     #[must_use]
     pub fn symbols(&self) -> &Symbols {

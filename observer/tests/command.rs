@@ -34,13 +34,24 @@ mod tests {
         let plain = unknown.trim_start_matches("observer: ");
         let absent = "observer: cannot read the configuration /nowhere.yaml: ";
         let busy = format!("observer: cannot listen on {taken}: another process already does; ");
-        let cases: [Case<'_>; 9] = [
+        let unruly = format!("observer: {file}:1:1: unknown key \"lisen\"");
+        let cases: [Case<'_>; 11] = [
             (&["run", "--config", file], &[], &unknown),
             (&["config", "check"], &[("OBSERVER_CONFIG", file)], plain),
             (&["config", "check", file], &[], plain),
             (&["config", "check", "--config", file], &[], plain),
             (&["config", "print", "--config", file], &[], &unknown),
             (&["run", "--config", "/nowhere.yaml"], &[], absent),
+            (
+                &["rules", "test", "/nowhere.rec"],
+                &[],
+                "observer: cannot open /nowhere.rec: ",
+            ),
+            (
+                &["rules", "test", "/nowhere.rec", "--rules", file],
+                &[],
+                &unruly,
+            ),
             (&["run", "--listen", &taken], &[], &busy),
             (&["run"], &[("OBSERVER_LISTEN", &taken)], &busy),
             (
@@ -93,6 +104,19 @@ mod tests {
         assert_eq!(values(&again), values(&printed));
         assert_eq!(text(&checked.stdout), format!("{file} is valid\n"));
         assert!(checked.status.success());
+    }
+
+    #[test]
+    fn the_rules_built_in_are_printed_as_a_valid_file() {
+        let printed = observer(&["rules", "print"], &[]);
+        assert!(printed.status.success());
+        let path = std::env::temp_dir().join(format!("observer-naytife-{}", std::process::id()));
+        std::fs::write(&path, &printed.stdout).unwrap();
+        let file = path.to_str().unwrap();
+        let checked = observer(&["config", "check", "--rules", file], &[]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text(&checked.stdout), format!("{file} is valid\n"));
+        assert!(text(&printed.stdout).contains("\n  money_scale: 2\n"));
     }
 
     #[test]

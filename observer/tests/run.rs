@@ -146,6 +146,7 @@ mod idle {
             start,
             record: |_, _, _, _| unreachable!("nothing is recorded"),
             replay: |_, _, _| unreachable!("nothing is replayed"),
+            test: |_, _, _| unreachable!("no rules are tried"),
         }
     }
 

@@ -191,7 +191,7 @@ fn count(counted: &mut Counted, body: &Body) {
         }
         Body::SqlTransaction(Transaction::Commit) => counted.commits += 1,
         Body::SqlTransaction(Transaction::Rollback | Transaction::Failed) => counted.rollbacks += 1,
-        Body::SqlTransaction(Transaction::Unknown) => counted.unknown += 1,
+        Body::SqlTransaction(Transaction::Unknown | Transaction::Lost) => counted.unknown += 1,
         _ => {}
     }
 }

@@ -24,9 +24,10 @@ use observer_tests::scrape::Scrape;
 const DATABASE: &str = "naytifedb";
 
 /// What the scenario sends, or is sent, that no rule reads.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "@example.com",
     "Ada Example",
+    "1 Example Street",
     "zelda.private",
     "Zelda Confidential",
     "tok-8f2c61d0",
@@ -79,6 +80,15 @@ impl Scenario {
             .build()
             .into();
         let path = "v1/auth/register-customer?token=tok-8f2c61d0";
+        let order = "{\"customer_name\":\"Zelda Confidential\",\"shipping_address\":\"Elm Street 9\",\
+                     \"shipping_method\":\"standard\",\"payment_method\":\"paystack\",\
+                     \"transaction_id\":\"hunter2\",\"items\":[{\"product_variation_id\":\"1\",\
+                     \"quantity\":2,\"price\":\"19.99\"}]}";
+        let sent = client
+            .post(format!("http://{}/v1/shops/1/orders", self.app.address()))
+            .content_type("application/json")
+            .send(order)?;
+        ensure!(sent.status() == 201, "{}", sent.status());
         client
             .post(format!("http://{}/{path}", self.app.address()))
             .header("authorization", "Basic emVsZGE6aHVudGVyMg==")
@@ -172,18 +182,37 @@ fn found(all: &[u8]) -> Vec<&'static str> {
         .collect()
 }
 
+/// What metrics of traffic begin with.
+const TRAFFIC: [&str; 4] = [
+    "naytife_http_",
+    "naytife_database_",
+    "naytife_redis_",
+    "naytife_graphql_",
+];
+/// What metrics of the business begin with.
+const BUSINESS: [&str; 9] = [
+    "naytife_checkout_",
+    "naytife_customers_",
+    "naytife_inventory_",
+    "naytife_order",
+    "naytife_payment",
+    "naytife_revenue_",
+    "naytife_shops",
+    "naytife_stock_",
+    "observer_facts_total",
+];
+
 /// What is counted of the platform: not when, to the microsecond, two agents saw it.
 fn counts(scrape: &Scrape) -> BTreeMap<String, f64> {
-    let kinds = [
-        "naytife_http_",
-        "naytife_database_",
-        "naytife_redis_",
-        "naytife_graphql_",
-    ];
+    let begins = |name: &str, kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
+    let is_time = |name: &str| name.ends_with("_sum") || name.ends_with("_bucket");
+    let is_count = |name: &str| name.ends_with("_count") || name.ends_with("_total");
     scrape
         .samples()
-        .filter(|sample| kinds.iter().any(|kind| sample.name.starts_with(kind)))
-        .filter(|sample| sample.name.ends_with("_count") || sample.name.ends_with("_total"))
+        .filter(|sample| {
+            let name = sample.name.as_str();
+            begins(name, &TRAFFIC) && is_count(name) || begins(name, &BUSINESS) && !is_time(name)
+        })
         .map(|sample| (format!("{} {:?}", sample.name, sample.labels), sample.value))
         .collect()
 }
@@ -197,6 +226,17 @@ fn a_recording_counts_as_the_run_beside_it_and_keeps_no_secret() -> Result<()> {
     let mut plain = scenario.record(directory.path(), "plain", &["--unredacted"])?;
     scenario.drive()?;
     let live = agent.settled()?;
+    let facts = live.select("observer_facts_total");
+    for (rule, outcome) in [
+        ("CreateOrder", "published"),
+        ("CreateOrder", "rolled_back"),
+        ("UpdateOrderStatusByTransactionID", "published"),
+    ] {
+        let some = facts.clone().with("rule", rule).with("outcome", outcome);
+        ensure!(some.sum() > 0.0, "{rule} {outcome}:\n{facts}");
+    }
+    let paid = live.select("naytife_revenue_total");
+    ensure!(paid.sum() > 0.0, "nobody paid");
     ensure!(redacted.stop()?.success() && plain.stop()?.success());
     ensure!(plain.printed().contains("warning: "), "{}", plain.printed());
     ensure!(
@@ -218,8 +258,9 @@ fn a_recording_counts_as_the_run_beside_it_and_keeps_no_secret() -> Result<()> {
     assert_eq!(replay(&redacted, &[])?, text, "twice is the same");
     let replayed = Scrape::parse(&text)?;
     replayed.ledger_closes()?;
+    explains(&redacted, &live)?;
     let (live, replayed) = (counts(&live), counts(&replayed));
-    ensure!(live.len() > 50, "{live:#?}");
+    ensure!(live.len() > 80, "{live:#?}");
     assert_eq!(replayed, live);
     assert_eq!(counts(&Scrape::parse(&replay(&plain, &[])?)?), live);
 
@@ -236,6 +277,50 @@ fn a_recording_counts_as_the_run_beside_it_and_keeps_no_secret() -> Result<()> {
         found(transcript.as_bytes()),
         [""; 0],
         "a transcript tells none either"
+    );
+    Ok(())
+}
+
+/// Whether what is told of each row adds up to what was counted live, and tells no secret.
+fn explains(recording: &Path, live: &Scrape) -> Result<()> {
+    let test = |more: &[&str]| {
+        let mut command = Command::new(binary()?);
+        finish(command.args(["rules", "test"]).arg(recording).args(more))
+    };
+    let (text, lines) = (test(&[])?, test(&["--json"])?);
+    for told in [&text, &lines] {
+        assert_eq!(found(told.as_bytes()), [""; 0], "no reason tells a secret");
+    }
+    ensure!(
+        text.contains("the transaction was rolled back on request"),
+        "{text}"
+    );
+    let mut outcomes = BTreeMap::new();
+    let mut revenue = 0.0;
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        let (Some(rule), Some(outcome)) = (line["rule"].as_str(), line["outcome"].as_str()) else {
+            continue;
+        };
+        if outcome != "none" {
+            *outcomes
+                .entry((rule.to_owned(), outcome.to_owned()))
+                .or_insert(0) += 1;
+        }
+        let moved = line["moved"].as_array().into_iter().flatten();
+        let money = moved.filter(|moved| moved["metric"] == "naytife_revenue_total");
+        revenue += money.filter_map(|moved| moved["by"].as_f64()).sum::<f64>();
+    }
+    let facts = live.select("observer_facts_total");
+    for ((rule, outcome), times) in &outcomes {
+        let one = facts.clone().with("rule", rule);
+        one.with("outcome", outcome).is(*times)?;
+    }
+    facts.is(outcomes.values().sum())?;
+    let published = live.select("naytife_revenue_total").sum();
+    ensure!(
+        (revenue - published).abs() < 0.005,
+        "{revenue} of {published}"
     );
     Ok(())
 }

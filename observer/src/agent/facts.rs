@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::correlate::Exchange;
 use crate::export::Recorder;
 use crate::interpret::Interpreter;
+use crate::interpret::business::journal::Note;
 use crate::interpret::plan::Followed;
 use crate::pipeline;
 use crate::time::Timestamp;
@@ -49,6 +50,24 @@ impl Facts {
             done,
             roster,
         }
+    }
+
+    /// From now on it is noted why rows of the business count, or do not.
+    pub(super) fn explain(&mut self) {
+        self.interpreter.explain();
+    }
+
+    /// What was noted since the last time.
+    pub(super) fn explained(&mut self) -> Vec<Note> {
+        self.interpreter.explained()
+    }
+
+    /// Nothing more comes; the queries that no rule of the business speaks of.
+    pub(super) fn end(&mut self, time: Timestamp) -> Vec<(String, u64)> {
+        let waiting = &mut self.waiting;
+        self.interpreter.end(time, &mut |fact| waiting.push(fact));
+        self.record();
+        self.interpreter.passed_over()
     }
 
     /// What of workloads has come or gone since.

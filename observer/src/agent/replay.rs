@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,13 +14,14 @@ use observer_ebpf::Counter;
 use super::facts::Facts;
 use super::names::Recorded;
 use crate::capture::record::Record;
-use crate::capture::recording::{End, Ending, Item, Reader};
+use crate::capture::recording::{End, Ending, Item, Preamble, Reader};
 use crate::cli::replay::Options;
 use crate::config::Config;
 use crate::correlate::postgres::Shared;
 use crate::export::agent::Statistics;
 use crate::export::encode::Scrape;
 use crate::export::{Agent, Observed, Recorder, Registry};
+use crate::interpret::business::journal::Note;
 use crate::interpret::{Interpreter, Needs};
 use crate::ledger::Ledger;
 use crate::pipeline::protocols::Known;
@@ -37,18 +39,16 @@ const STEP: u64 = 512;
 /// # Errors
 /// One sentence where it cannot be read, or is damaged.
 pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
-    let name = options.input.display();
-    let file = File::open(&options.input).with_context(|| format!("cannot open {name}"))?;
-    let damaged = || format!("cannot replay {name}");
-    let (preamble, mut reader) = Reader::new(file).with_context(damaged)?;
+    let mut source = Source::open(&options.input)?;
     let mut out = BufWriter::new(out);
     let mut replay = Replay::new(config)?;
     let mut transcript = None;
     if options.transcript {
         let plan = super::plan(config)?;
-        transcript = Some(Transcript::new(config.pipeline(), &plan, preamble.started));
+        let started = source.preamble.started;
+        transcript = Some(Transcript::new(config.pipeline(), &plan, started));
     }
-    while let Some(item) = reader.item().with_context(damaged)? {
+    while let Some(item) = source.item()? {
         match (item, &mut transcript) {
             (Item::Name(cgroup, path), _) => replay.name(cgroup, path),
             (Item::Record(record), Some(transcript)) => {
@@ -58,17 +58,7 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
             (Item::Record(record), None) => replay.record(&record),
         }
     }
-    let end = match reader.ending() {
-        Some(Ending::Whole(end)) => end,
-        Some(Ending::Cut(at)) => {
-            eprintln!(
-                "observer: {name} has no end: it breaks off {at} bytes into what it unpacks to; \
-                 what comes before is replayed, without what the kernel counted"
-            );
-            End::default()
-        }
-        None => End::default(),
-    };
+    let end = source.end();
     if let Some(transcript) = &mut transcript {
         let mut name = |identity: &_| replay.names.lock().known(identity);
         out.write_all(transcript.finish(&mut name).as_bytes())?;
@@ -79,6 +69,55 @@ pub fn replay(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow
     }
     out.flush()?;
     Ok(())
+}
+
+/// A recording that is being read.
+pub(super) struct Source {
+    name: String,
+    pub(super) preamble: Preamble,
+    reader: Reader<File>,
+}
+
+impl Source {
+    /// # Errors
+    /// One sentence where it cannot be opened, or is no recording.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let reader = Reader::new(file).with_context(|| format!("cannot replay {name}"))?;
+        let (preamble, reader) = reader;
+        Ok(Self {
+            name,
+            preamble,
+            reader,
+        })
+    }
+
+    /// What comes next, if anything does.
+    ///
+    /// # Errors
+    /// One sentence where it is damaged.
+    pub(super) fn item(&mut self) -> anyhow::Result<Option<Item<'_>>> {
+        let name = &self.name;
+        let item = self.reader.item();
+        item.with_context(|| format!("cannot replay {name}"))
+    }
+
+    /// What it says at its end; where it has none, that is told on standard error.
+    pub(super) fn end(&self) -> End {
+        match self.reader.ending() {
+            Some(Ending::Whole(end)) => end,
+            Some(Ending::Cut(at)) => {
+                eprintln!(
+                    "observer: {} has no end: it breaks off {at} bytes into what it unpacks to; \
+                     what comes before is replayed, without what the kernel counted",
+                    self.name
+                );
+                End::default()
+            }
+            None => End::default(),
+        }
+    }
 }
 
 /// The stages, driven by who has the records.
@@ -146,6 +185,25 @@ impl Replay {
         if self.taken == STEP || self.worker.is_full() {
             self.step(None);
         }
+    }
+
+    /// From now on it is noted why rows of the business count, or do not.
+    pub fn explain(&mut self) {
+        self.facts.explain();
+    }
+
+    /// What was noted since the last time.
+    pub fn explained(&mut self) -> Vec<Note> {
+        self.facts.explained()
+    }
+
+    /// Everything was taken: what was noted at last, and the queries that no rule of the business
+    /// speaks of with how often they ran.
+    pub fn explain_rest(mut self, end: &End) -> (Vec<Note>, Vec<(String, u64)>) {
+        let now = self.newest.max(Timestamp(end.time));
+        self.step(Some(now));
+        let others = self.facts.end(now);
+        (self.facts.explained(), others)
     }
 
     /// Everything was taken: the metrics as of then, piece by piece.

@@ -242,6 +242,7 @@ mod tests {
             start: |_| bail!("the verifier refused the program"),
             record: |_, _, _, _| bail!("not asked to record"),
             replay: |_, _, _| bail!("not asked to replay"),
+            test: |_, _, _| bail!("not asked to try rules"),
         }
     }
 

@@ -192,6 +192,8 @@ pub enum Transaction {
     Failed,
     /// Its end was hidden.
     Unknown,
+    /// The connection ended before it.
+    Lost,
 }
 
 impl Transaction {
@@ -202,7 +204,7 @@ impl Transaction {
             Self::Commit => "commit",
             Self::Rollback => "rollback",
             Self::Failed => "failed",
-            Self::Unknown => "unknown",
+            Self::Unknown | Self::Lost => "unknown",
         }
     }
 }

@@ -18,25 +18,31 @@ use schnellru::{ByLength, LruMap};
 
 use super::fact;
 use super::rules::business::{Does, Policy};
-use crate::correlate::postgres::{Control, Execution, Outcome, Transaction};
+use crate::correlate::postgres::{Control, Execution, Outcome, SqlState, Transaction};
 use crate::export::{Fact, Metric, Symbol, Symbols};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
+mod candidates;
 mod effects;
 mod gauges;
+pub mod journal;
 mod lowest;
 mod memory;
 pub mod program;
+mod refusal;
 mod stage;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod why;
 
+use journal::{Journal, Note};
 use memory::Memory;
 use program::{Program, Rule, Sources, Values};
+use refusal::{Missing, Refusal};
 use stage::Stage;
-use value::Datum;
+use why::Why;
 
 /// Transactions that wait for their second phase.
 const PREPARED: u32 = 1024;
@@ -48,13 +54,13 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub(super) struct Candidate {
     /// Of [`Program::rules`].
     rule: usize,
-    /// `None` where the row, or a part of it that is needed, was not seen.
-    values: Option<Values>,
+    /// Else what of the row is needed and was not seen.
+    values: Result<Values, Missing>,
 }
 
 /// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
     /// Its transaction committed, and it was news.
     Published,
     /// Its transaction, or its part of it, was rolled back.
@@ -66,7 +72,17 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    const fn label(self) -> &'static str {
+    /// Every one, in the order in which they are told.
+    pub const ALL: [Self; 4] = [
+        Self::Published,
+        Self::RolledBack,
+        Self::Repeated,
+        Self::Unknown,
+    ];
+
+    /// As a label value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::RolledBack => "rolled_back",
@@ -86,6 +102,8 @@ pub(super) struct Business {
     /// Of connections that have something pending.
     stages: Map<ConnectionKey, Stage<Candidate>>,
     prepared: LruMap<(Symbol, Box<str>), Prepared, ByLength>,
+    /// Where somebody asked why.
+    journal: Option<Box<Journal>>,
 }
 
 /// Where facts go, and when.
@@ -118,7 +136,32 @@ impl Business {
             program,
             stages: Map::default(),
             prepared: LruMap::new(ByLength::new(PREPARED)),
+            journal: None,
         }
+    }
+
+    /// From now on it is noted why each candidate becomes what it becomes.
+    pub(super) fn explain(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// A statement ran that no rule speaks of.
+    pub(super) fn pass_over(&mut self, query: Symbol) {
+        if let Some(journal) = &mut self.journal {
+            journal.pass_over(query);
+        }
+    }
+
+    /// How often statements ran that no rule speaks of.
+    pub(super) fn passed_over(&self) -> impl Iterator<Item = (Symbol, u64)> {
+        let journals = self.journal.iter();
+        journals.flat_map(|journal| journal.passed_over())
+    }
+
+    /// What was noted since the last time.
+    pub(super) fn explained(&mut self) -> Vec<Note> {
+        let journal = self.journal.as_mut();
+        journal.map_or_else(Vec::new, |journal| std::mem::take(&mut journal.notes))
     }
 
     /// Other rules are in force. Where they are others, what is remembered and pending by those
@@ -127,16 +170,21 @@ impl Business {
         if program == self.program {
             return;
         }
-        let stages = std::mem::take(&mut self.stages);
-        for mut stage in stages.into_values() {
-            self.tell(stage.take().0, Fate::Unknown, context);
-        }
-        while let Some((_, (candidates, _))) = self.prepared.pop_oldest() {
-            self.tell(candidates, Fate::Unknown, context);
-        }
+        self.abandon(&Why::OtherRules, context);
         let memory = Memory::new(&program, self.memory.limit());
         std::mem::replace(&mut self.memory, memory).forget(context);
         self.program = program;
+    }
+
+    /// Of what is pending nothing more will be known.
+    pub(super) fn abandon(&mut self, why: &Why, context: &mut Context<'_>) {
+        let stages = std::mem::take(&mut self.stages);
+        for mut stage in stages.into_values() {
+            self.tell(stage.take().0, Fate::Unknown, why, context);
+        }
+        while let Some((_, (candidates, _))) = self.prepared.pop_oldest() {
+            self.tell(candidates, Fate::Unknown, why, context);
+        }
     }
 
     /// A statement ran, on which these rules speak.
@@ -146,6 +194,9 @@ impl Business {
         sources: &[Sources],
         context: &mut Context<'_>,
     ) {
+        if let (Some(journal), Outcome::Failed(state)) = (&mut self.journal, execution.outcome) {
+            journal.failed(context.connection, state);
+        }
         self.steer(execution, context);
         for sources in sources {
             self.apply(execution, sources, context);
@@ -157,27 +208,18 @@ impl Business {
         let Some(rule) = program.rules.get(sources.rule) else {
             return;
         };
-        let is_failure = rule.policy == Policy::Failed;
-        match execution.outcome {
-            Outcome::Failed(_) if is_failure => {}
-            Outcome::Unknown if rule.does == Does::Show => return,
-            Outcome::Unknown => return self.count(sources.rule, Fate::Unknown, context),
-            Outcome::Completed if execution.rows == Some(0) => return,
-            Outcome::Completed if !is_failure => {
-                let is_tag = |tag: &String| *tag == execution.tag;
-                if !rule.tag.as_ref().is_none_or(is_tag) {
-                    return;
-                }
-            }
-            Outcome::Failed(_) | Outcome::Completed => return,
-        }
-        if sources.ambiguous {
-            if rule.does != Does::Show {
-                self.count(sources.rule, Fate::Unknown, context);
+        if let Some(refusal) = Refusal::of(execution, rule, sources.ambiguous) {
+            let hidden = refusal.is_hidden() && rule.does != Does::Show;
+            let fate = hidden.then_some(Fate::Unknown);
+            let why = || refusal.why(execution, rule);
+            self.note(sources.rule, None, fate, context, why);
+            if let Some(fate) = fate {
+                self.count(sources.rule, fate, context);
             }
             return;
         }
-        let candidates = program.candidates(execution, sources);
+        let mut candidates = program.candidates(execution, sources);
+        candidates.retain(|candidate| self.is_meant(candidate, rule, context));
         if rule.policy != Policy::Committed {
             for candidate in candidates {
                 self.publish(&candidate, context);
@@ -192,21 +234,37 @@ impl Business {
             .into_iter()
             .filter_map(|candidate| stage.push(candidate))
             .collect();
-        self.tell(refused, Fate::Unknown, context);
+        self.tell(refused, Fate::Unknown, &Why::TooMany, context);
+    }
+
+    /// Whether a rule's conditions hold, as far as that is known.
+    fn is_meant(&mut self, candidate: &Candidate, rule: &Rule, context: &Context<'_>) -> bool {
+        let Ok(values) = &candidate.values else {
+            return true;
+        };
+        let unmet = rule.unmet(values);
+        if let Some(unmet) = unmet {
+            let program = Arc::clone(&self.program);
+            let why = || unmet.why(&program, rule);
+            self.note(candidate.rule, Some(values), None, context, why);
+        }
+        unmet.is_none()
     }
 
     /// The connection's transaction ended.
     pub(super) fn transaction(&mut self, end: Transaction, context: &mut Context<'_>) {
+        let journal = self.journal.as_mut();
+        let error = journal.and_then(|journal| journal.ended(context.connection));
         let Some(mut stage) = self.stages.remove(&context.connection) else {
             return;
         };
         let (candidates, sure) = stage.take();
-        self.settle(candidates, sure, end, context);
+        self.settle(candidates, sure, end, error, context);
     }
 
     /// The connection is gone, whether its end was seen or not.
     pub(super) fn gone(&mut self, context: &mut Context<'_>) {
-        self.transaction(Transaction::Unknown, context);
+        self.transaction(Transaction::Lost, context);
     }
 
     /// What the statement does to the transaction it ran in.
@@ -228,7 +286,8 @@ impl Business {
             Some(control @ (Control::Release(_) | Control::RollbackTo(_))) => {
                 let stage = self.stages.get_mut(&context.connection);
                 let undone = stage.map(|stage| stage.steer(control));
-                self.tell(undone.unwrap_or_default(), Fate::RolledBack, context);
+                let undone = undone.unwrap_or_default();
+                self.tell(undone, Fate::RolledBack, &Why::BackToSavepoint, context);
             }
             Some(Control::PrepareTransaction(id)) if tag == "PREPARE TRANSACTION" => {
                 self.prepare(id, context);
@@ -251,7 +310,7 @@ impl Business {
         if self.prepared.len() >= PREPARED as usize
             && let Some((_, (forgotten, _))) = self.prepared.pop_oldest()
         {
-            self.tell(forgotten, Fate::Unknown, context);
+            self.tell(forgotten, Fate::Unknown, &Why::TooManyPrepared, context);
         }
         let key = (context.database, Box::from(id));
         self.prepared.insert(key, (candidates, sure));
@@ -260,7 +319,7 @@ impl Business {
     fn second_phase(&mut self, id: &str, end: Transaction, context: &mut Context<'_>) {
         let key = (context.database, Box::from(id));
         if let Some((candidates, sure)) = self.prepared.remove(&key) {
-            self.settle(candidates, sure, end, context);
+            self.settle(candidates, sure, end, None, context);
         }
     }
 
@@ -269,21 +328,23 @@ impl Business {
         candidates: Vec<Candidate>,
         sure: bool,
         end: Transaction,
+        error: Option<SqlState>,
         context: &mut Context<'_>,
     ) {
-        match end {
-            Transaction::Rollback | Transaction::Failed => {
-                self.tell(candidates, Fate::RolledBack, context);
-            }
+        let (fate, why) = match end {
             Transaction::Commit if sure => {
                 for candidate in candidates {
                     self.publish(&candidate, context);
                 }
+                return;
             }
-            Transaction::Commit | Transaction::Unknown => {
-                self.tell(candidates, Fate::Unknown, context);
-            }
-        }
+            Transaction::Commit => (Fate::Unknown, Why::Doubtful),
+            Transaction::Rollback => (Fate::RolledBack, Why::RolledBack(error)),
+            Transaction::Failed => (Fate::RolledBack, Why::Failed(error)),
+            Transaction::Unknown => (Fate::Unknown, Why::EndHidden),
+            Transaction::Lost => (Fate::Unknown, Why::Disconnected),
+        };
+        self.tell(candidates, fate, &why, context);
     }
 
     fn publish(&mut self, candidate: &Candidate, context: &mut Context<'_>) {
@@ -291,9 +352,17 @@ impl Business {
         let Some(rule) = program.rules.get(candidate.rule) else {
             return;
         };
-        let fate = match &candidate.values {
-            Some(values) => self.memory.apply(&program, rule, values, context),
-            None => Some(Fate::Unknown),
+        let number = candidate.rule;
+        let fate = match (&candidate.values, &mut self.journal) {
+            (Ok(values), None) => self.memory.apply(&program, rule, values, context),
+            (Ok(values), Some(journal)) => {
+                journal.watch(&mut self.memory, &program, number, values, context)
+            }
+            (Err(missing), _) => {
+                let fate = (rule.does != Does::Show).then_some(Fate::Unknown);
+                self.note(number, None, fate, context, || missing.why(&program, rule));
+                fate
+            }
         };
         if let Some(fate) = fate.filter(|_| rule.does != Does::Show) {
             self.count(candidate.rule, fate, context);
@@ -301,12 +370,36 @@ impl Business {
     }
 
     /// Counts what became of candidates; what only shows something is none.
-    fn tell(&self, candidates: Vec<Candidate>, fate: Fate, context: &mut Context<'_>) {
+    fn tell(
+        &mut self,
+        candidates: Vec<Candidate>,
+        fate: Fate,
+        why: &Why,
+        context: &mut Context<'_>,
+    ) {
         for candidate in candidates {
             let rule = self.program.rules.get(candidate.rule);
             if rule.is_some_and(|rule| rule.does != Does::Show) {
+                let values = candidate.values.as_ref().ok();
+                self.note(candidate.rule, values, Some(fate), context, || why.clone());
                 self.count(candidate.rule, fate, context);
             }
+        }
+    }
+
+    /// Notes what became of a candidate, where somebody asked why.
+    fn note<W: Into<Option<Why>>>(
+        &mut self,
+        rule: usize,
+        values: Option<&Values>,
+        fate: Option<Fate>,
+        context: &Context<'_>,
+        why: impl FnOnce() -> W,
+    ) {
+        if let Some(journal) = &mut self.journal
+            && let Some(why) = why().into()
+        {
+            journal.note(&self.program, rule, values, fate, why, context.time);
         }
     }
 
@@ -317,100 +410,5 @@ impl Business {
         let rule = context.symbols.intern(&rule.name);
         let fate = context.symbols.intern(fate.label());
         (context.out)(fact(Metric::Facts, &[rule, fate], 1.0));
-    }
-}
-
-impl Program {
-    /// The rows that an execution speaks of.
-    fn candidates(&self, execution: &Execution, sources: &Sources) -> Vec<Candidate> {
-        let Some((rule, types)) = self.rules.get(sources.rule).and_then(|rule| {
-            let entity = self.entities.get(rule.entity)?;
-            Some((rule, &entity.types))
-        }) else {
-            return Vec::new();
-        };
-        let mut common = Values::from_elem(None, types.len());
-        for (field, index) in &sources.parameters {
-            let value = execution.parameters.get(*index).and_then(Option::as_ref);
-            if let (Some(value), Some(of), Some(slot)) =
-                (value, types.get(*field), common.get_mut(*field))
-            {
-                *slot = Datum::read(value, *of);
-            }
-        }
-        for (field, constant) in &rule.constants {
-            if let Some(slot) = common.get_mut(*field) {
-                *slot = Some(constant.clone());
-            }
-        }
-        let candidate = |values: Values| Candidate {
-            rule: sources.rule,
-            values: rule.is_whole(&values, self).then_some(values),
-        };
-        if sources.columns.is_empty() {
-            return rule.keep(vec![candidate(common)]);
-        }
-        let mut found = Vec::new();
-        for row in execution
-            .columns
-            .chunk_by(|one, other| one.row == other.row)
-        {
-            let mut values = common.clone();
-            for (field, column) in &sources.columns {
-                let cell = row.iter().find(|cell| cell.column == *column);
-                if let (Some(cell), Some(of), Some(slot)) =
-                    (cell, types.get(*field), values.get_mut(*field))
-                {
-                    *slot = Datum::read(&cell.value, *of);
-                }
-            }
-            found.push(candidate(values));
-        }
-        // A row that was not captured, or found no room, may have been any.
-        let rows = execution.rows.unwrap_or(1);
-        let hidden = usize::try_from(rows)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(found.len());
-        if rule.does != Does::Show {
-            let unseen = Candidate {
-                rule: sources.rule,
-                values: None,
-            };
-            found.extend(std::iter::repeat_n(unseen, hidden.min(stage::LIMIT)));
-        }
-        rule.keep(found)
-    }
-}
-
-impl Rule {
-    /// Without those whose conditions do not hold.
-    fn keep(&self, mut found: Vec<Candidate>) -> Vec<Candidate> {
-        if self.equal.is_some() || !self.only.is_empty() {
-            found.retain(|candidate| {
-                let values = candidate.values.as_ref();
-                values.is_none_or(|values| self.holds(values))
-            });
-        }
-        found
-    }
-
-    /// Whether its conditions hold.
-    fn holds(&self, values: &Values) -> bool {
-        let equal = |(one, other): (usize, usize)| values.get(one) == values.get(other);
-        self.equal.is_none_or(equal) && program::hold(&self.only, values)
-    }
-
-    /// Whether what tells of whom it speaks, and what the conditions need, is known.
-    fn is_whole(&self, values: &Values, program: &Program) -> bool {
-        let there = |place: &usize| values.get(*place).is_some_and(Option::is_some);
-        let named = match self.does {
-            Does::DeleteEvery => Some(&self.told),
-            _ => program.entities.get(self.entity).map(|entity| &entity.key),
-        };
-        named.is_some_and(|named| named.iter().all(there))
-            && self.only.iter().all(|(place, _)| there(place))
-            && self
-                .equal
-                .is_none_or(|(one, other)| there(&one) && there(&other))
     }
 }

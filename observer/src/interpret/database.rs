@@ -8,6 +8,7 @@ use super::connections::Context;
 use super::fact;
 use super::plan::Reads;
 use super::shops::{Shops, id_of};
+use super::sql::Named;
 use crate::correlate::postgres::{Execution, Outcome, SqlState, Transaction, Value};
 use crate::correlate::{Body, Exchange};
 use crate::export::{Fact, Metric, Symbol, Symbols};
@@ -66,7 +67,7 @@ impl Interpreter {
                 symbols: &mut self.symbols,
                 out,
             };
-            means(&mut self.business, named.reads, execution, context);
+            means(&mut self.business, named, execution, context);
         }
         if let Outcome::Failed(state) = execution.outcome {
             self.sql_error(state, context, database, out);
@@ -131,7 +132,7 @@ impl Interpreter {
                     symbols: &mut self.symbols,
                     out,
                 };
-                means(&mut self.business, named.reads, execution, context);
+                means(&mut self.business, named, execution, context);
             }
             Body::SqlTransaction(end) => self.settled(*end, exchange, database, out),
             _ => {}
@@ -160,16 +161,19 @@ impl Interpreter {
 /// What a statement means for the business.
 fn means(
     business: &mut Business,
-    reads: Option<&Reads>,
+    named: Named<'_>,
     execution: &Execution,
     context: &mut business::Context<'_>,
 ) {
-    match reads {
+    match named.reads {
         Some(reads) if !reads.business.is_empty() => {
             let execution = execution.asked(&reads.wanted);
             business.execution(&execution, &reads.business, context);
         }
-        _ => business.execution(execution, &[], context),
+        _ => {
+            business.pass_over(named.query);
+            business.execution(execution, &[], context);
+        }
     }
 }
 

@@ -192,12 +192,15 @@ impl Rules {
         }
     }
 
+    /// The text of the rules of the Naytife platform.
+    pub const NAYTIFE: &str = include_str!("naytife.yaml");
+
     /// The rules of the Naytife platform.
     ///
     /// # Errors
     /// None that a test does not rule out; the type is that of [`Rules::parse`].
     pub fn naytife() -> Result<Self, RulesError> {
-        Self::parse(include_str!("naytife.yaml"))
+        Self::parse(Self::NAYTIFE)
     }
 
     /// Everything these rules name in vain; empty for rules that [`Rules::parse`] returned.

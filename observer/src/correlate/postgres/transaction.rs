@@ -117,7 +117,7 @@ impl Block {
     pub(super) fn end(&mut self) -> Option<Transaction> {
         let open = self.open || self.in_block();
         *self = Self::default();
-        open.then_some(Transaction::Unknown)
+        open.then_some(Transaction::Lost)
     }
 
     fn close(&mut self) {

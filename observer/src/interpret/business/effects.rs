@@ -24,25 +24,46 @@ pub(super) enum Happened {
 }
 
 impl Happened {
-    /// What that makes of the candidate: a change of a field that moves no metric is none.
+    /// What that makes of the candidate: a change of a field that moves no metric is none, and what
+    /// a gauge showed before is never asked.
     pub(super) fn fate(&self, entity: &Entity) -> Fate {
         let changed = match self {
             Self::Nothing => return Fate::Repeated,
             Self::Created | Self::Deleted => return Fate::Published,
             Self::Changed(changed) => changed,
         };
-        let moves = |place: usize| {
-            let mut effects = entity.effects.iter();
-            effects.any(|effect| effect.on == On::Changed(place))
-        };
-        let mut relevant = changed.iter().filter(|(place, _)| moves(*place)).peekable();
-        if relevant.peek().is_none() {
-            Fate::Repeated
-        } else if relevant.all(|(_, known)| *known) {
+        let counted = |(place, _): &&(usize, bool)| entity.counts(*place);
+        let mut counted = changed.iter().filter(counted).peekable();
+        if counted.peek().is_some() {
+            if counted.all(|(_, known)| *known) {
+                Fate::Published
+            } else {
+                Fate::Unknown
+            }
+        } else if changed.iter().any(|(place, _)| entity.weighs(*place)) {
             Fate::Published
         } else {
-            Fate::Unknown
+            Fate::Repeated
         }
+    }
+}
+
+impl Entity {
+    /// Whether a change of a field is an event that moves a metric.
+    pub(super) fn counts(&self, place: usize) -> bool {
+        let mut effects = self.effects.iter();
+        effects.any(|effect| effect.on == On::Changed(place))
+    }
+
+    /// Whether a gauge shows a field.
+    pub(super) fn weighs(&self, place: usize) -> bool {
+        let gauges = self.effects.iter();
+        let mut gauges = gauges.filter(|effect| effect.on == On::Remembered);
+        gauges.any(|gauge| {
+            gauge.by == By::Field(place)
+                || gauge.labels.contains(&Label::Own(place))
+                || gauge.only.iter().any(|(field, _)| *field == place)
+        })
     }
 }
 

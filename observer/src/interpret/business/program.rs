@@ -33,6 +33,7 @@ pub struct Program {
 /// An entity.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entity {
+    pub(super) name: String,
     /// In the order of their places.
     pub(super) types: Vec<Type>,
     /// Their names.
@@ -198,6 +199,30 @@ impl Program {
     /// Whether a rule names a query by its fingerprint.
     pub(in crate::interpret) fn reads_fingerprints(&self) -> bool {
         self.fingerprints
+    }
+
+    /// Every rule by its name, with the queries or the routes that it speaks of.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.rules.iter().enumerate().map(|(number, rule)| {
+            let is_of = |at: &usize| {
+                let statement = self.statements.get(*at);
+                statement.is_some_and(|statement| statement.rule == number)
+            };
+            let queries = self.by_query.iter();
+            let queries = queries.filter(|(_, statements)| statements.iter().any(is_of));
+            let mut requests = self.requests.iter();
+            let request = requests.find(|request| request.rule == number);
+            let routes = request.map_or([].as_slice(), |request| request.routes.as_slice());
+            let speaks_of = queries.map(|(query, _)| query).chain(routes);
+            (rule.name.as_str(), speaks_of.cloned().collect())
+        })
+    }
+
+    /// What a field of a rule's entity is called.
+    pub(super) fn field(&self, rule: &Rule, place: usize) -> String {
+        let entity = self.entities.get(rule.entity);
+        let name = entity.and_then(|entity| entity.fields.get(place));
+        name.cloned().unwrap_or_default()
     }
 }
 

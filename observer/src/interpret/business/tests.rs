@@ -16,6 +16,9 @@ use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
 mod stock;
+mod why;
+mod stock;
+mod why;
 
 /// What one statement of a story says: its name, and its fields by column or parameter.
 #[derive(Clone)]

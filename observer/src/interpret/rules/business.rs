@@ -237,6 +237,7 @@ impl Does {
             Self::Create => "create",
             Self::Change => "change",
             Self::Delete => "delete",
+            Self::DeleteEvery => "delete_every",
             Self::Show => "show",
         }
     }

@@ -9,7 +9,7 @@ use crate::export::catalog::Row;
 use crate::export::catalog::{CATALOG, Kind};
 use crate::interpret::business::value::{Datum, Type};
 use crate::interpret::rules::business::{
-    self as rules, Business, Condition, Effect, Event, Part, Policy,
+    self as rules, Business, Condition, Does, Effect, Event, Part, Policy,
 };
 use crate::interpret::rules::{Problem, Rules, Sql, nearest};
 
@@ -114,6 +114,7 @@ impl<'r> Compiler<'r, '_> {
                 key.extend(self.field_of(entity, &field.value, place));
             }
             self.program.entities.push(super::Entity {
+                name: name.clone(),
                 types: entity.fields.values().copied().collect(),
                 fields: entity.fields.keys().cloned().collect(),
                 key,
