@@ -15,8 +15,7 @@ use crate::interpret::{Plan, Rules};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
-mod stock;
-mod why;
+mod reload;
 mod stock;
 mod why;
 
