@@ -1,4 +1,8 @@
+use std::collections::BTreeSet;
+
 use super::{Rules, RulesError};
+use crate::interpret::Plan;
+use crate::interpret::sql::{self, text};
 
 /// The problems, each behind its place.
 fn error(yaml: &str) -> String {
@@ -107,12 +111,60 @@ fn an_unknown_key_is_an_error_with_its_line() {
     ));
 }
 
+const PAGE: &str = include_str!("../../../../docs/rules.md");
+
+/// The whole file that the page shows.
+fn documented() -> &'static str {
+    let blocks = PAGE.split("```yaml\n").skip(1);
+    let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.starts_with("http:")).unwrap()
+}
+
 #[test]
-fn the_documented_rules_are_valid() {
-    let page = include_str!("../../../../docs/rules.md");
-    let example = page.split("```yaml\n").nth(1).unwrap();
-    let example = example.split("```").next().unwrap();
-    let rules = Rules::parse(example).unwrap();
+fn the_documented_rules_are_ready_for_use() {
+    let rules = Rules::parse(documented()).unwrap();
+    Plan::new(&rules).unwrap();
     assert_eq!(rules.http.services["office"].routes.len(), 3);
+    let effects = rules.business.effects.iter();
+    let metrics: BTreeSet<&str> = effects
+        .map(|effect| effect.value.metric.value.as_str())
+        .collect();
+    assert_eq!(
+        metrics.into_iter().collect::<Vec<_>>(),
+        [
+            "naytife_checkout_steps_total",
+            "naytife_orders_total",
+            "naytife_payments_total",
+            "naytife_revenue_refunded_total",
+            "naytife_revenue_total",
+            "naytife_shops",
+        ]
+    );
     assert!(Rules::parse("{}").is_ok(), "everything may be left out");
+}
+
+#[test]
+fn a_documented_fingerprint_is_that_of_the_text_above_it() {
+    let texts = documented().lines();
+    let texts = texts.filter_map(|line| line.trim().strip_prefix("# UPDATE "));
+    let texts: Vec<_> = texts.map(|text| format!("UPDATE {text}")).collect();
+    assert_eq!(texts.len(), 2);
+    let rules = Rules::parse(documented()).unwrap();
+    let plan = Plan::new(&rules).unwrap();
+    for text in &texts {
+        let facts = text::read(text, plan.columns());
+        let query = format!("query: {}", sql::fingerprint(&facts.statements[0]));
+        assert!(documented().contains(&query), "{query}");
+        let reads = plan.reads_of(&facts, None);
+        assert_eq!(reads.business.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn every_rule_built_in_is_on_the_page() {
+    let rules = Rules::naytife().unwrap();
+    let business = &rules.business;
+    for name in business.statements.keys().chain(business.requests.keys()) {
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
 }
