@@ -8,7 +8,7 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nix::time::{ClockId, clock_gettime};
 use observer::capture::record::{Body, Record};
-use observer::correlate::http::Wants;
+use observer::correlate::http::{Parts, Wants};
 use observer::correlate::postgres::{Interest, Shared, Statement, Wanted};
 use observer::ledger::Ledger;
 use observer::pipeline::protocols::Known;
@@ -134,8 +134,8 @@ fn reassemble(c: &mut Criterion<Processor>) {
 struct Nothing;
 
 impl Wants for Nothing {
-    fn bodies(&self, _: &str, _: &str) -> (bool, bool) {
-        (false, false)
+    fn parts(&self, _: &str, _: &str) -> Parts {
+        Parts::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use observer::correlate::http::{Correlator, Wants};
+use observer::correlate::http::{Correlator, Parts, Wants};
 use observer::decode::http1::Http1;
 use observer::decode::{Decoder as _, Side};
 use observer::reassemble::Input;
@@ -33,8 +33,12 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
 struct Bodies(bool);
 
 impl Wants for Bodies {
-    fn bodies(&self, _: &str, _: &str) -> (bool, bool) {
-        (self.0, self.0)
+    fn parts(&self, _: &str, _: &str) -> Parts {
+        Parts {
+            request: self.0,
+            response: self.0,
+            ..Parts::default()
+        }
     }
 }
 

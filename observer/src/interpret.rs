@@ -64,7 +64,8 @@ pub struct Settings {
     pub graphql_operations: usize,
     /// Values of `database`; further ones are `_other`.
     pub databases: usize,
-    /// HTTP exchanges that wait for a proof of their shop; over it the first is `unknown`.
+    /// HTTP exchanges that wait for a proof of their shop or for what they did to the database; over
+    /// it the first is `unknown`.
     pub pending: usize,
     /// Where no SQL is observed at all, believe the numbers that paths name shops by.
     pub trust_path_ids: bool,
@@ -160,10 +161,12 @@ impl Interpreter {
         if !plan.reads_like(&self.plan) {
             self.shops.forget();
         }
-        self.business.replace(
-            Arc::clone(&plan.business),
-            &mut business::Context::aside(&mut self.symbols, out),
-        );
+        let mut context = business::Context::aside(&mut self.symbols, out);
+        if plan.business != self.plan.business {
+            self.http.doubt(&self.business, &mut context);
+        }
+        self.business
+            .replace(Arc::clone(&plan.business), &mut context);
         self.http.replace(&plan, &mut self.symbols);
         self.namer.replace(Arc::clone(&plan));
         self.plan = plan;
@@ -272,12 +275,20 @@ impl Interpreter {
     }
 
     /// Every exchange that ended at `until` or before was taken: an HTTP request that ended by
-    /// then and whose shop no one proved by then is published with the shop `unknown`.
+    /// then and whose shop no one proved by then is published with the shop `unknown`, and what the
+    /// rules of the business read of requests becomes facts.
     ///
     /// To be called after each batch, with the time up to which no worker has anything left; at
     /// the end with `Timestamp(u64::MAX)`.
     pub fn settle(&mut self, until: Timestamp, out: &mut dyn FnMut(Fact)) {
-        self.http.settle(until, &mut self.shops, out);
+        let mut desk = http::Desk {
+            plan: &self.plan,
+            shops: &mut self.shops,
+            business: &mut self.business,
+            symbols: &mut self.symbols,
+            out,
+        };
+        self.http.settle(until, &mut desk);
     }
 
     fn facts(&mut self, exchange: &Exchange, context: Context, out: &mut dyn FnMut(Fact)) {
@@ -322,14 +333,14 @@ impl Interpreter {
                 ));
             }
             Body::Http(http) => {
-                self.http.exchange(
-                    http,
-                    context,
-                    &self.plan,
-                    &mut self.shops,
-                    &mut self.symbols,
+                let mut desk = http::Desk {
+                    plan: &self.plan,
+                    shops: &mut self.shops,
+                    business: &mut self.business,
+                    symbols: &mut self.symbols,
                     out,
-                );
+                };
+                self.http.exchange(http, context, &mut desk);
             }
             Body::HttpAborted(aborted) => {
                 http::Http::aborted(aborted, context, &mut self.symbols, out);

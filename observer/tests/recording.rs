@@ -146,6 +146,54 @@ fn every_fixture_with_a_hole_comes_to_the_same_overwritten() {
 }
 
 #[test]
+fn what_requests_mean_for_the_business_comes_to_the_same_overwritten() {
+    let plan = plan();
+    for (path, status, body, provider) in [
+        (
+            "/v1/shops/7/payment",
+            200,
+            r#"{\"payment_method\":\"stripe\",\"card\":\"4242\"}"#,
+            "stripe",
+        ),
+        (
+            "/v1/shops/7/payment",
+            200,
+            r#"{\"payment_method\":\"jo@example.com\"}"#,
+            "_other",
+        ),
+        (
+            "/v1/payments/checkout",
+            402,
+            r#"{\"shop_id\":7,\"payment_method_type\":\"gift_card\"}"#,
+            "gift_card",
+        ),
+        (
+            "/v1/payments/checkout",
+            400,
+            r#"{\"shop_id\":7}"#,
+            "unknown",
+        ),
+        (
+            "/v1/payments/7/confirm",
+            402,
+            r#"{\"order_id\":41}"#,
+            "unknown",
+        ),
+    ] {
+        let length = body.replace('\\', "").len();
+        let transcript = format!(
+            "> \"POST {path} HTTP/1.1\\r\\nContent-Type: application/json\\r\\nContent-Length: {length}\\r\\n\\r\\n{body}\"\n\
+             < \"HTTP/1.1 {status} OK\\r\\nContent-Length: 0\\r\\n\\r\\n\""
+        );
+        let recording = Recording::of(&parse(&transcript).unwrap(), Side::Server, 7);
+        let label = format!("{{provider=\"{provider}\"");
+        let all = metrics(&recording);
+        assert!(all.contains(&label), "{path} {body}: {all}");
+        assert_none(differs(path, &recording, &plan).into_iter());
+    }
+}
+
+#[test]
 fn to_overwrite_twice_is_to_overwrite_once() {
     let plan = plan();
     for (name, steps) in fixtures() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::http::{self, AbortReason, Wants};
+use super::http::{self, AbortReason, Parts, Wants};
 use super::postgres::{self, Interest, Shared, Statement, Wanted};
 use super::{Body, redis};
 use crate::decode::fuzz::{says, survives};
@@ -14,8 +14,12 @@ use crate::decode::redis::{Message, Redis};
 struct All;
 
 impl Wants for All {
-    fn bodies(&self, _: &str, _: &str) -> (bool, bool) {
-        (true, true)
+    fn parts(&self, _: &str, _: &str) -> Parts {
+        Parts {
+            request: true,
+            response: true,
+            headers: std::iter::once("host".into()).collect(),
+        }
     }
 }
 

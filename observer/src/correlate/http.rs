@@ -1,6 +1,9 @@
 //! HTTP/1: requests meet their responses in order.
 
 use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::time::Timestamp;
 
@@ -10,8 +13,10 @@ mod tests;
 
 pub use correlator::{Correlator, KEPT_LIMIT};
 
-/// Bytes of a JSON body kept for rules that read it (shop, GraphQL operation).
+/// Bytes of a JSON body kept for rules that read it (shop, GraphQL operation, provider).
 pub const BODY_LIMIT: usize = 16 * 1024;
+/// Bytes of the longest value of a header that rules name; of a longer one nothing is kept.
+pub const HEADER_LIMIT: usize = 64;
 
 /// A request and its whole response. Its `Debug` shows neither query nor bodies.
 #[derive(Clone)]
@@ -47,7 +52,7 @@ impl fmt::Debug for Exchange {
 }
 
 /// What is kept of a request. Values of other headers never leave the decoder. Its `Debug` shows
-/// neither query nor body.
+/// neither query, headers nor body.
 #[derive(Clone, Default)]
 pub struct Request {
     /// As sent, at most 32 bytes.
@@ -62,6 +67,9 @@ pub struct Request {
     pub forwarded_host: String,
     /// `X-Shop-Subdomain`, at most 255 bytes.
     pub shop_subdomain: String,
+    /// The headers that [`Wants`] asks for, as far as they are there; at most [`HEADER_LIMIT`] bytes
+    /// each.
+    pub headers: SmallVec<[(Arc<str>, String); 1]>,
     /// Bytes of the request, head and body as transferred; where the response was whole before
     /// the request, without chunk framing and only those that came before its end.
     pub size: u64,
@@ -117,8 +125,19 @@ impl AbortReason {
     }
 }
 
-/// Which bodies the rules read; asked once per request, at its head.
+/// The parts of a request and its response that rules read, beside those that are always kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The request's JSON body.
+    pub request: bool,
+    /// The response's.
+    pub response: bool,
+    /// Headers of the request, by their names.
+    pub headers: SmallVec<[Arc<str>; 1]>,
+}
+
+/// What the rules read; asked once per request, at its head.
 pub trait Wants: Send {
-    /// Whether rules read the request's JSON body, and the response's.
-    fn bodies(&self, method: &str, path: &str) -> (bool, bool);
+    /// What they read of a request with this method and path.
+    fn parts(&self, method: &str, path: &str) -> Parts;
 }

@@ -178,7 +178,7 @@ catalog! {
     LowStock, "naytife_inventory_low_stock_variations", Kind::Gauge, ["shop_id"],
         "Variations whose available quantity is at or below the rule's bound, of those that were seen; 0 where all of a shop's are above it.", "committed SQL";
     Facts, "observer_facts_total", Kind::Counter, ["rule", "outcome"],
-        "What became of the rows that a rule of the business speaks of: published, rolled back, repeated, or unknown because their end or their values were hidden.", "committed SQL";
+        "What became of the rows and requests that a rule of the business speaks of: published, rolled back, repeated, or unknown because their end or their values were hidden.", "committed SQL, HTTP/1";
     HttpRequestDuration, "naytife_http_request_duration_seconds", Kind::Histogram(REQUEST_SECONDS), ["method", "endpoint", "status_code", "shop_id", "service"],
         "Duration of HTTP requests, taken at the server's end.", "HTTP/1";
     HttpRequestWait, "naytife_http_request_wait_seconds", Kind::Histogram(REQUEST_SECONDS), ["service"],

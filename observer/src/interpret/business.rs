@@ -17,6 +17,7 @@ use hashbrown::HashMap;
 use schnellru::{ByLength, LruMap};
 
 use super::fact;
+use super::names::Names;
 use super::rules::business::{Does, Policy};
 use crate::correlate::postgres::{Control, Execution, Outcome, SqlState, Transaction};
 use crate::export::{Fact, Metric, Symbol, Symbols};
@@ -31,6 +32,7 @@ mod lowest;
 mod memory;
 pub mod program;
 mod refusal;
+mod requests;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,9 @@ use journal::{Journal, Note};
 use memory::Memory;
 use program::{Program, Rule, Sources, Values};
 use refusal::{Missing, Refusal};
+pub(crate) use requests::Told;
+use requests::WORDS;
+pub(super) use requests::{Answered, Said};
 use stage::Stage;
 use why::Why;
 
@@ -104,6 +109,8 @@ pub(super) struct Business {
     prepared: LruMap<(Symbol, Box<str>), Prepared, ByLength>,
     /// Where somebody asked why.
     journal: Option<Box<Journal>>,
+    /// Label values that requests told.
+    words: Names,
 }
 
 /// Where facts go, and when.
@@ -137,6 +144,7 @@ impl Business {
             stages: Map::default(),
             prepared: LruMap::new(ByLength::new(PREPARED)),
             journal: None,
+            words: Names::new(WORDS),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::business::{self, Answered, Business, Fate, Said};
 use super::connections::Context;
 use super::names::Names;
 use super::plan::Plan;
@@ -37,11 +38,29 @@ pub(super) struct Http {
     text: String,
 }
 
-/// An exchange whose shop is not proven, while the proof may still be on its way.
+/// What requests are read with, and what they become.
+pub(super) struct Desk<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) shops: &'a mut Shops,
+    pub(super) business: &'a mut Business,
+    pub(super) symbols: &'a mut Symbols,
+    pub(super) out: &'a mut dyn FnMut(Fact),
+}
+
+/// An exchange of which something may still be on its way: the proof of its shop, or what it did
+/// to the database, which its rules may speak of.
 struct Pending {
     ended: Timestamp,
-    claim: Claim,
-    labels: Labels,
+    shop: About,
+    said: Vec<Said>,
+}
+
+/// The shop that an exchange is about.
+enum About {
+    /// It was clear from the first, and the time it took is published.
+    Told(Option<i64>),
+    /// Not proven yet.
+    Claimed(Claim, Labels),
 }
 
 #[derive(Clone, Copy)]
@@ -85,22 +104,16 @@ impl Http {
         self.operations.clear();
     }
 
-    /// An exchange, except for the time it took where its shop is not proven yet.
-    pub(super) fn exchange(
-        &mut self,
-        exchange: &Exchange,
-        context: Context,
-        plan: &Plan,
-        shops: &mut Shops,
-        symbols: &mut Symbols,
-        out: &mut dyn FnMut(Fact),
-    ) {
+    /// An exchange, except for the time it took where its shop is not proven yet, and for what the
+    /// rules of the business read of it.
+    pub(super) fn exchange(&mut self, exchange: &Exchange, context: Context, desk: &mut Desk<'_>) {
         let request = &exchange.request;
         let method = self.method(&request.method);
-        let endpoint = self.endpoint(plan, request, exchange.status, symbols);
-        let status = self.status(exchange.status, symbols);
+        let endpoint = self.endpoint(desk.plan, request, exchange.status, desk.symbols);
+        let status = self.status(exchange.status, desk.symbols);
         let seconds = exchange.ended.seconds_since(exchange.began);
         let service = context.service;
+        let out = &mut *desk.out;
         if context.vantage == Side::Client {
             let labels = [service, context.peer, method, endpoint.symbol, status];
             out(fact(Metric::HttpClientRequestDuration, &labels, seconds));
@@ -114,9 +127,16 @@ impl Http {
             &sized,
             bytes(exchange.response_size),
         ));
-        let failed = endpoint
-            .operation
-            .filter(|_| exchange.status == 200 && graphql::errors(&exchange.response_body));
+        let errors = endpoint.route.is_some_and(|route| route.graphql)
+            && exchange.status == 200
+            && graphql::errors(&exchange.response_body);
+        let said = endpoint.route.map_or_else(Vec::new, |route| {
+            desk.plan.business.read(&Answered {
+                exchange,
+                route,
+                errors,
+            })
+        });
         let claim = endpoint
             .route
             .map_or(Claim::NoTenant, |route| Claim::new(route, request));
@@ -125,21 +145,20 @@ impl Http {
             method,
             endpoint: endpoint.symbol,
             status,
-            failed,
+            failed: endpoint.operation.filter(|_| errors),
             seconds,
         };
-        let shop = shops.label(&claim, exchange.ended);
-        match shop.or_else(|| shops.trusted(&claim, symbols)) {
-            Some(shop) => labels.publish(shop, out),
-            None => self.wait(
-                Pending {
-                    ended: exchange.ended,
-                    claim,
-                    labels,
-                },
-                shops,
-                out,
-            ),
+        let shop = desk.shops.label(&claim, exchange.ended);
+        let shop = match shop.or_else(|| desk.shops.trusted(&claim, desk.symbols)) {
+            Some(shop) => {
+                labels.publish(shop, desk.out);
+                About::Told(desk.shops.number(&claim, shop, exchange.ended))
+            }
+            None => About::Claimed(claim, labels),
+        };
+        if matches!(shop, About::Claimed(..)) || !said.is_empty() {
+            let ended = exchange.ended;
+            self.wait(Pending { ended, shop, said }, desk);
         }
     }
 
@@ -165,31 +184,28 @@ impl Http {
     }
 
     /// Everything that ended at `until` or before is known: what no one proved is unknown.
-    pub(super) fn settle(
-        &mut self,
-        until: Timestamp,
-        shops: &mut Shops,
-        out: &mut dyn FnMut(Fact),
-    ) {
-        while let Some(first) = self.pending.front() {
-            if first.ended > until {
-                break;
-            }
-            let Some(first) = self.pending.pop_front() else {
-                break;
-            };
-            first.publish(shops, out);
+    pub(super) fn settle(&mut self, until: Timestamp, desk: &mut Desk<'_>) {
+        while let Some(first) = self.pending.pop_front_if(|first| first.ended <= until) {
+            first.publish(desk);
         }
     }
 
-    fn wait(&mut self, pending: Pending, shops: &mut Shops, out: &mut dyn FnMut(Fact)) {
+    /// Other rules are to be in force, for which what those before read has no meaning.
+    pub(super) fn doubt(&mut self, business: &Business, context: &mut business::Context<'_>) {
+        for pending in &mut self.pending {
+            let said = std::mem::take(&mut pending.said);
+            business.discard(&said, Fate::Unknown, context);
+        }
+    }
+
+    fn wait(&mut self, pending: Pending, desk: &mut Desk<'_>) {
         while self.pending.len() >= self.pending_limit
             && let Some(first) = self.pending.pop_front()
         {
-            first.publish(shops, out);
+            first.publish(desk);
         }
         if self.pending_limit == 0 {
-            pending.publish(shops, out);
+            pending.publish(desk);
         } else {
             self.pending.push_back(pending);
         }
@@ -298,11 +314,23 @@ fn endpoints(plan: &Plan, symbols: &mut Symbols) -> Vec<Symbol> {
 }
 
 impl Pending {
-    fn publish(&self, shops: &mut Shops, out: &mut dyn FnMut(Fact)) {
-        let shop = shops
-            .label(&self.claim, self.ended)
-            .unwrap_or(Symbol::UNKNOWN);
-        self.labels.publish(shop, out);
+    fn publish(self, desk: &mut Desk<'_>) {
+        let shop = match self.shop {
+            About::Told(shop) => shop,
+            About::Claimed(claim, labels) => {
+                let shop = desk.shops.label(&claim, self.ended);
+                let shop = shop.unwrap_or(Symbol::UNKNOWN);
+                labels.publish(shop, desk.out);
+                desk.shops.number(&claim, shop, self.ended)
+            }
+        };
+        let mut context = business::Context {
+            time: self.ended,
+            ..business::Context::aside(desk.symbols, desk.out)
+        };
+        for said in self.said {
+            desk.business.request(said, shop, &mut context);
+        }
     }
 }
 

@@ -183,6 +183,61 @@ pub fn field<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
         })
 }
 
+/// The value behind a path, each step of which is a field's name or a place in an array, counted
+/// from 0; `None` where it is a container, or not whole.
+#[must_use]
+pub fn at<'a>(text: &'a [u8], path: &[impl AsRef<str>]) -> Option<Value<'a>> {
+    follow(text, path, &mut |_| {})
+}
+
+/// Likewise, and shows the keys on the way.
+pub fn follow<'a>(
+    text: &'a [u8],
+    path: &[impl AsRef<str>],
+    show: &mut dyn FnMut(&'a [u8]),
+) -> Option<Value<'a>> {
+    let mut steps = path.iter().map(AsRef::as_ref);
+    let mut step = steps.next()?;
+    // Around what is looked for next; in an array, how many items have passed there.
+    let mut depth = 0;
+    let mut passed = None;
+    for item in Json::new(text) {
+        if item.depth == 0 && item.value == Value::Array {
+            passed = Some(0_usize);
+        }
+        if item.value == Value::End {
+            if item.depth <= depth {
+                return None;
+            }
+            continue;
+        }
+        if item.depth != depth + 1 {
+            continue;
+        }
+        let is_step = match &mut passed {
+            Some(place) => {
+                *place += 1;
+                step.parse() == Ok(*place - 1)
+            }
+            None => item.key == Some(step.as_bytes()),
+        };
+        if !is_step {
+            continue;
+        }
+        show(item.key.unwrap_or_default());
+        match (item.value, steps.next()) {
+            (Value::Object, Some(next)) => (step, passed) = (next, None),
+            (Value::Array, Some(next)) => (step, passed) = (next, Some(0)),
+            (value @ (Value::String(text) | Value::Scalar(text)), None) if text.whole => {
+                return Some(value);
+            }
+            _ => return None,
+        }
+        depth += 1;
+    }
+    None
+}
+
 /// A string's bytes with escapes resolved; what is not ASCII behind `\u` becomes `?`.
 #[derive(Clone, Debug)]
 pub struct Unescaped<'a>(std::slice::Iter<'a, u8>);
@@ -239,7 +294,7 @@ pub fn fuzz(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Json, Value, field, fuzz};
+    use super::{Json, Value, at, field, fuzz};
 
     #[test]
     fn a_field_is_found_only_whole_and_only_at_the_top() {
@@ -260,6 +315,38 @@ mod tests {
             let got =
                 field(text.as_bytes(), "shop_id").map(|raw| std::str::from_utf8(raw).unwrap());
             assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_through_objects_and_arrays() {
+        let text =
+            br#"{"a":{"b":[{"c":1},{"c":"x","d":null}]},"b":[[1],2],"c":3,"e":{"b":4},"c":5}"#;
+        for (path, want) in [
+            ("c", Some("3")),
+            ("a.b.0.c", Some("1")),
+            ("a.b.1.c", Some("x")),
+            ("a.b.1.d", Some("null")),
+            ("a.b.2.c", None),
+            ("a.b.c", None),
+            ("a.b", None),
+            ("b.1", Some("2")),
+            ("b.0.0", Some("1")),
+            ("e.b", Some("4")),
+            ("a.c", None),
+            ("c.d", None),
+            ("d", None),
+        ] {
+            let steps: Vec<&str> = path.split('.').collect();
+            let got = at(text, &steps).map(|value| match value {
+                Value::String(text) | Value::Scalar(text) => std::str::from_utf8(text.raw).unwrap(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(got, want, "{path}");
+        }
+        assert!(at(b"[7]", &["0"]).is_some());
+        for cut in [&br#"{"a":"x"#[..], br#"{"a":7"#, b"7", b""] {
+            assert_eq!(at(cut, &["a"]), None);
         }
     }
 

@@ -11,7 +11,7 @@ use super::routes::Routes;
 use super::rules::{Rules, RulesError};
 use super::sql::text::{self, Columns, Facts};
 use super::sql::{self, pgx};
-use crate::correlate::http::Wants;
+use crate::correlate::http::{Parts, Wants};
 use crate::correlate::postgres::{Interest, Statement, Wanted};
 
 /// Which of a statement's values name a shop, or say what happened.
@@ -80,6 +80,7 @@ impl Plan {
             by_name: HashMap::default(),
             by_hash: HashMap::default(),
         };
+        plan.routes.attend(&plan.business);
         plan.columns_only = Arc::new(plan.make_reads(None, None, None));
         for (name, statement) in &rules.sql.statements {
             let statement = &statement.value;
@@ -242,8 +243,8 @@ impl Followed {
 }
 
 impl Wants for Needs {
-    fn bodies(&self, method: &str, path: &str) -> (bool, bool) {
-        self.0.load().routes.bodies(method, path)
+    fn parts(&self, method: &str, path: &str) -> Parts {
+        self.0.load().routes.parts(method, path)
     }
 }
 
@@ -332,7 +333,7 @@ mod tests {
         );
         assert_eq!(by_name("stmtcache_00"), None);
         assert_eq!(by_name("PGBOUNCER_3"), None);
-        assert_eq!(needs.bodies("POST", "/query"), (true, true));
+        assert!(needs.parts("POST", "/query").response);
     }
 
     #[test]
@@ -351,7 +352,7 @@ mod tests {
         needs.replace(Arc::clone(&other));
         assert!(Arc::ptr_eq(&followed.changed().unwrap(), &other));
         assert!(followed.changed().is_none());
-        assert_eq!(clone.bodies("POST", "/q"), (true, true));
+        assert!(clone.parts("POST", "/q").response);
         let statement = Statement {
             id: 1,
             text: "SELECT 1".into(),

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::business::program::{Program, Source as Field};
 use super::rules::{self, Holds, Source};
+use crate::correlate::http::Parts;
 
 pub mod fold;
 
@@ -26,6 +28,18 @@ pub struct Route {
     pub graphql: bool,
     /// Where its requests name their shop, in order of precedence; none without a tenant.
     pub places: SmallVec<[Place; 1]>,
+    /// The rules of the business that speak of its requests.
+    pub readers: Vec<Reader>,
+}
+
+/// A rule of the business, and what it reads of a route's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Its number among the rules that speak of requests.
+    pub rule: usize,
+    /// The methods it speaks of; any, if there is none.
+    methods: Vec<String>,
+    parts: Parts,
 }
 
 /// A place in a request, and what it holds.
@@ -47,8 +61,11 @@ pub enum Place {
 #[derive(Debug, Default)]
 pub struct Routes {
     router: matchit::Router<usize>,
-    /// Only those whose requests' bodies are read: few, so that the others cost next to nothing.
+    /// Only those of whose requests more is read than what is always kept: few, so that the others
+    /// cost next to nothing.
     readers: matchit::Router<usize>,
+    /// Of requests that have no body too.
+    bodiless: bool,
     all: Vec<Route>,
 }
 
@@ -82,6 +99,7 @@ impl Routes {
                     template: template.clone(),
                     graphql: service.graphql.iter().any(|path| path.value == *template),
                     places,
+                    readers: Vec::new(),
                 });
             }
         }
@@ -119,18 +137,77 @@ impl Routes {
         Some(*self.router.at(&normal_path(path)).ok()?.value)
     }
 
-    /// Whether rules read the body of a request, and of its response.
+    /// Adds the rules of the business, which speak of these routes' requests.
+    pub(super) fn attend(&mut self, program: &Program) {
+        for (rule, request) in program.requests().enumerate() {
+            let mut parts = Parts::default();
+            for (_, field) in &request.fields {
+                match field {
+                    Field::Header(name) => parts.headers.push(name.as_str().into()),
+                    Field::Body(_) => parts.request = true,
+                    Field::Answer(_) => parts.response = true,
+                    _ => {}
+                }
+            }
+            let reads = parts != Parts::default();
+            let safe = |method: &String| is_safe(method);
+            self.bodiless |=
+                reads && (request.methods.is_empty() || request.methods.iter().any(safe));
+            for template in &request.routes {
+                let mut routes = self.all.iter_mut().enumerate();
+                let Some((number, route)) = routes.find(|(_, route)| route.template == *template)
+                else {
+                    continue;
+                };
+                route.readers.push(Reader {
+                    rule,
+                    methods: request.methods.clone(),
+                    parts: parts.clone(),
+                });
+                if reads {
+                    // It may be there already.
+                    let _ = self.readers.insert(normal_template(template), number);
+                }
+            }
+        }
+    }
+
+    /// What rules read of a request beside what is always kept.
     #[must_use]
-    pub fn bodies(&self, method: &str, path: &str) -> (bool, bool) {
-        if matches!(method, "GET" | "HEAD" | "OPTIONS") {
-            return (false, false);
+    pub fn parts(&self, method: &str, path: &str) -> Parts {
+        let safe = is_safe(method);
+        if safe && !self.bodiless {
+            return Parts::default();
         }
         let path = normal_path(path);
         let found = self.readers.at(&path).ok();
-        found
-            .and_then(|found| self.get(*found.value))
-            .map_or((false, false), |route| (true, route.graphql))
+        let Some(route) = found.and_then(|found| self.get(*found.value)) else {
+            return Parts::default();
+        };
+        let names_shop = |place: &Place| matches!(place, Place::Body(..));
+        let mut parts = Parts {
+            request: !safe && (route.graphql || route.places.iter().any(names_shop)),
+            response: !safe && route.graphql,
+            ..Parts::default()
+        };
+        for reader in &route.readers {
+            if reader.methods.is_empty() || reader.methods.iter().any(|known| known == method) {
+                parts.request |= reader.parts.request;
+                parts.response |= reader.parts.response;
+                for name in &reader.parts.headers {
+                    if !parts.headers.contains(name) {
+                        parts.headers.push(name.clone());
+                    }
+                }
+            }
+        }
+        parts
     }
+}
+
+/// Whether requests with this method have no body that anybody reads.
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 impl Place {
@@ -156,6 +233,20 @@ fn parameters(template: &str) -> impl Iterator<Item = (usize, &str)> {
         .split('/')
         .enumerate()
         .filter_map(|(at, segment)| Some((at, segment.strip_prefix('{')?.strip_suffix('}')?)))
+}
+
+/// A path's segment that is the parameter `name` of a template.
+#[must_use]
+pub fn segment<'p>(template: &str, target: &'p str, name: &str) -> Option<&'p str> {
+    let segment = path(target).split('/').nth(place(template, name)?)?;
+    Some(segment).filter(|segment| !segment.is_empty())
+}
+
+/// Which segment of a template is the parameter `name`.
+#[must_use]
+pub fn place(template: &str, name: &str) -> Option<usize> {
+    let (at, _) = parameters(template).find(|(_, known)| *known == name)?;
+    Some(at)
 }
 
 /// The path of a request target: an absolute one (RFC 9112, section 3.2.2) without scheme and

@@ -81,7 +81,8 @@ impl Claim {
     }
 }
 
-fn query<'a>(query: &'a str, name: &str) -> &'a str {
+/// The value of a parameter of a query string, as sent; empty where there is none.
+pub(super) fn query<'a>(query: &'a str, name: &str) -> &'a str {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -206,6 +207,19 @@ impl Shops {
                 } else {
                     None
                 }
+            }
+        }
+    }
+
+    /// The number behind a label that a claim was given; `None` where that is no shop's.
+    pub(super) fn number(&mut self, claim: &Claim, label: Symbol, at: Timestamp) -> Option<i64> {
+        match claim {
+            _ if [Symbol::EMPTY, Symbol::UNKNOWN, Symbol::OTHER].contains(&label) => None,
+            Claim::NoTenant | Claim::Nothing => None,
+            Claim::Id(id, _) => Some(*id),
+            Claim::Subdomain(subdomain) => {
+                let (id, since) = *self.subdomains.get(subdomain)?;
+                (since <= at).then_some(id)
             }
         }
     }

@@ -236,6 +236,7 @@ const DELETE: &str =
 mod connections;
 mod hops;
 mod reload;
+mod requests;
 mod shops;
 
 proptest::proptest! {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{AbortReason, Aborted, BODY_LIMIT, Exchange, Request, Wants};
+use super::{AbortReason, Aborted, BODY_LIMIT, Exchange, HEADER_LIMIT, Request, Wants};
 use crate::correlate::Body;
 use crate::decode::Span;
 use crate::decode::http1::{Message, Piece, RequestHead, ResponseHead};
@@ -49,7 +49,7 @@ struct Pending {
 }
 
 impl Correlator {
-    /// A correlator that asks `wants` at each request's head which bodies to keep.
+    /// A correlator that asks `wants` at each request's head what of it to keep.
     #[must_use]
     pub fn new(wants: Arc<dyn Wants + Sync>) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Correlator {
             TEXT_FLOOR.. if !ample => String::new(),
             _ => text(bytes, limit),
         };
-        let request = Request {
+        let mut request = Request {
             method: text(head.method, METHOD_LIMIT),
             path: text(head.path, PATH_LIMIT),
             query: text(head.query, if ample { PATH_LIMIT } else { 0 }),
@@ -117,15 +117,21 @@ impl Correlator {
             forwarded_host: text(head.forwarded_host, HOST_LIMIT),
             shop_subdomain: text(head.shop_subdomain, HOST_LIMIT),
             size: head.size,
-            body: Vec::new(),
+            ..Request::default()
         };
-        let (for_request, for_response) = self.wants.bodies(&request.method, &request.path);
+        let parts = self.wants.parts(&request.method, &request.path);
+        for name in parts.headers {
+            let value = head.field(&name);
+            if !value.is_empty() && value.len() <= HEADER_LIMIT {
+                request.headers.push((name, text(value, HEADER_LIMIT)));
+            }
+        }
         let room = |wanted: bool| if wanted && ample { BODY_LIMIT } else { 0 };
         let pending = Pending {
             number,
             first: span.began,
             status: 0,
-            room: [room(for_request && head.json), room(for_response)],
+            room: [room(parts.request && head.json), room(parts.response)],
             response_body: Vec::new(),
             request,
         };
@@ -213,6 +219,11 @@ impl Pending {
             + request.host.len()
             + request.forwarded_host.len()
             + request.shop_subdomain.len()
+            + request
+                .headers
+                .iter()
+                .map(|(_, value)| value.len())
+                .sum::<usize>()
             + request.body.len()
             + self.response_body.len()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AbortReason, BODY_LIMIT, Correlator, KEPT_LIMIT, Wants};
+use super::{AbortReason, BODY_LIMIT, Correlator, HEADER_LIMIT, KEPT_LIMIT, Parts, Wants};
 use crate::correlate::Body;
 use crate::decode::Decoder as _;
 use crate::decode::Side;
@@ -15,8 +15,12 @@ use crate::time::Timestamp;
 struct Everything;
 
 impl Wants for Everything {
-    fn bodies(&self, _: &str, _: &str) -> (bool, bool) {
-        (true, true)
+    fn parts(&self, _: &str, _: &str) -> Parts {
+        Parts {
+            request: true,
+            response: true,
+            headers: std::iter::once("X-Tier".into()).collect(),
+        }
     }
 }
 
@@ -334,6 +338,31 @@ fn only_the_beginning_of_a_json_body_is_kept() {
         };
         let kept = (http.request.body.len(), http.response_body.len());
         assert_eq!(kept, (request, response), "{transcript:.200}");
+    }
+}
+
+#[test]
+fn of_headers_only_short_ones_that_rules_name_are_kept() {
+    let long = "g".repeat(HEADER_LIMIT + 1);
+    for (fields, kept) in [
+        ("x-tier: gold\\r\\nAuthorization: s3cret", Some("gold")),
+        (
+            "X-Tier: \\r\\nX-Tier: gold\\r\\nX-Tier: silver",
+            Some("gold"),
+        ),
+        (&format!("X-Tier: {long}"), None),
+        ("X-Tiers: gold", None),
+    ] {
+        let transcript = format!(
+            "> \"GET / HTTP/1.1\\r\\n{fields}\\r\\n\\r\\n\"\n< \"HTTP/1.1 204 \\r\\n\\r\\n\""
+        );
+        let bodies = text(&transcript);
+        let Some(Body::Http(http)) = bodies.last() else {
+            panic!("{fields}: {bodies:?}");
+        };
+        let mut headers = http.request.headers.iter();
+        assert_eq!(headers.next().map(|(_, value)| value.as_str()), kept);
+        assert!(headers.next().is_none());
     }
 }
 

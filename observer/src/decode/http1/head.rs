@@ -8,7 +8,8 @@ use super::framing::{Extent, Framing};
 use super::lines::{self, Unread};
 
 /// A request's head. Everything borrows from the input or from what was held back of it; the
-/// fields not named here, credentials among them, are passed over and never copied.
+/// fields not named here, credentials among them, are passed over, and only the one that
+/// [`RequestHead::field`] is asked for is ever looked at again.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     /// As sent.
@@ -33,6 +34,8 @@ pub struct RequestHead<'a> {
     pub extent: Extent,
     /// The head's bytes.
     pub size: u64,
+    /// Its field lines.
+    fields: &'a [u8],
 }
 
 /// Values that identify a route or a shop only; never a query.
@@ -147,6 +150,7 @@ impl<'a> RequestHead<'a> {
             upgrade: false,
             extent: Extent::Empty,
             size: 0,
+            fields: &[],
         };
         let mut framing = Framing::default();
         let mut content = Content::default();
@@ -164,11 +168,25 @@ impl<'a> RequestHead<'a> {
             }
             _ => content.visit(name, value, &mut framing),
         });
-        head.size = end.ok_or(Unread::Partial)? as u64;
+        let end = end.ok_or(Unread::Partial)?;
+        head.size = end as u64;
+        head.fields = bytes.get(line.length..end).unwrap_or_default();
         head.json = content.json && !content.coded;
         head.extent = framing.request();
         head.target(line.target);
         Ok(head)
+    }
+
+    /// The value of the first field of this name, empty where there is none.
+    #[must_use]
+    pub fn field(&self, name: &str) -> &'a [u8] {
+        let mut found: &[u8] = &[];
+        lines::fields(self.fields, 0, &mut |known, value| {
+            if known.eq_ignore_ascii_case(name.as_bytes()) {
+                keep(&mut found, value);
+            }
+        });
+        found
     }
 
     /// The four forms of a target (RFC 9112 §3.2).
@@ -278,6 +296,13 @@ mod tests {
             let expected = (path.as_bytes(), query.as_bytes(), host.as_bytes());
             assert_eq!((head.path, head.query, head.host), expected, "{start}");
         }
+    }
+
+    #[test]
+    fn a_field_is_the_first_of_its_name_and_of_this_head_only() {
+        let head = read("GET / HTTP/1.1\r\nX-A:\r\nx-a: 1\r\nX-A: 2\r\n\r\nX-B: 3\r\n\r\n");
+        assert_eq!(head.field("X-A"), b"1");
+        assert_eq!(head.field("x-b"), b"");
     }
 
     #[test]

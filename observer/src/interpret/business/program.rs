@@ -1,6 +1,7 @@
 //! The rules of the business made ready: names become places.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -24,6 +25,8 @@ pub struct Program {
     pub(super) money: i64,
     statements: Vec<Statement>,
     pub(super) requests: Vec<Request>,
+    /// Texts that the rules name, in lower case: any of them may be a label.
+    pub(super) words: Arc<BTreeSet<String>>,
     /// The statements of a query.
     by_query: HashMap<String, Vec<usize>>,
     /// Whether a query is named by its fingerprint.
@@ -74,20 +77,20 @@ struct Statement {
 
 /// Which requests a rule speaks of, and where they have the fields.
 #[derive(Debug, PartialEq)]
-pub(super) struct Request {
+pub(in crate::interpret) struct Request {
     pub(super) rule: usize,
     /// Templates of routes.
-    pub(super) routes: Vec<String>,
+    pub(in crate::interpret) routes: Vec<String>,
     /// In upper case; any, if there is none.
-    pub(super) methods: Vec<String>,
+    pub(in crate::interpret) methods: Vec<String>,
     /// Ranges of status codes, both ends included; any, if there is none.
     pub(super) statuses: Vec<(u16, u16)>,
-    pub(super) fields: Vec<(usize, Source)>,
+    pub(in crate::interpret) fields: Vec<(usize, Source)>,
 }
 
 /// Where a request, or its answer, has a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Path(String),
     Query(String),
     Header(String),
@@ -99,6 +102,16 @@ pub(super) enum Source {
     Outcome,
     Status,
     Method,
+}
+
+impl Source {
+    /// Whether whoever asks, or answers, may say anything there.
+    pub(super) const fn is_told(&self) -> bool {
+        matches!(
+            self,
+            Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Body(_) | Self::Answer(_)
+        )
+    }
 }
 
 /// A metric that moves.
@@ -189,6 +202,11 @@ impl Program {
             ambiguous: false,
         });
         sources.collect()
+    }
+
+    /// What the rules read of requests, each by the number of its rule among them.
+    pub(in crate::interpret) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter()
     }
 
     /// Whether a rule speaks of a query.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+mod orphans;
+
 use super::{Business, Context};
 use crate::correlate::postgres::{
     Cell, Control, Execution, Outcome, SqlState, Statement, Transaction, Value, Which,

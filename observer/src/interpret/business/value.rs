@@ -1,4 +1,4 @@
-//! A value as PostgreSQL sent it becomes one that rules can compare, add and name.
+//! A value as PostgreSQL or a request sent it becomes one that rules can compare, add and name.
 //!
 //! Formats: <https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-FORMAT-CODES>;
 //! the binary ones are those of the server's `…send` functions (`numeric_send` in
@@ -76,6 +76,17 @@ impl Datum {
             Type::Integers if value.binary => array(bytes).map(Self::Integers),
             Type::Integers => listed(text(bytes)?).map(Self::Integers),
         }
+    }
+
+    /// Reads a value that was sent as text, as parts of a URL and of JSON are.
+    #[must_use]
+    pub fn parse(text: &[u8], of: Type) -> Option<Self> {
+        let value = Value {
+            binary: false,
+            oid: 0,
+            bytes: Some(text.into()),
+        };
+        Self::read(&value, of)
     }
 }
 

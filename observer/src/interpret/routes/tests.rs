@@ -1,3 +1,4 @@
+use super::super::business::program::Program;
 use super::super::rules::{Holds, Rules};
 use super::{Place, Routes, path};
 
@@ -105,17 +106,24 @@ fn a_route_says_where_its_shop_is() {
 
 #[test]
 fn bodies_are_kept_only_where_a_rule_reads_them() {
-    let routes = naytife();
+    let mut routes = naytife();
+    let rules = Rules::naytife().unwrap();
+    routes.attend(&Program::new(&rules, &mut Vec::new()));
     for (method, path, want) in [
         ("POST", "/query", (true, true)),
         ("POST", "/Query/", (true, true)),
         ("GET", "/query", (false, false)),
         ("POST", "/v1/payments/checkout", (true, false)),
+        ("POST", "/v1/payments/7/confirm", (true, false)),
+        ("GET", "/v1/payments/7/confirm", (false, false)),
+        ("POST", "/v1/webhooks/stripe/7", (false, false)),
         ("POST", "/deploy", (true, false)),
         ("POST", "/v1/shops/1/orders", (false, false)),
         ("PUT", "/v1/shops/1/payment-methods/stripe", (false, false)),
     ] {
-        assert_eq!(routes.bodies(method, path), want, "{method} {path}");
+        let parts = routes.parts(method, path);
+        assert_eq!((parts.request, parts.response), want, "{method} {path}");
+        assert!(parts.headers.is_empty());
     }
 }
 

@@ -101,6 +101,113 @@ fn a_rule_that_names_nothing_is_an_error_with_place_and_suggestion() {
     }
 }
 
+const REQUEST: &str = "
+http:
+  services:
+    shop:
+      routes: ['/pay/{way}']
+business:
+  entities:
+    payment:
+      key: []
+      fields: { way: text, amount: integer, at: time, took: duration }
+  requests:
+    Pay:
+      routes: ['/pay/{way}']
+      entity: payment
+      does: create
+      fields:
+        way: { from: path, name: way }
+        took: { from: duration }
+  effects:
+    - of: payment
+      on: created
+      metric: naytife_payment_processing_duration_seconds
+      value: took
+      labels: { provider: way, status: { is: asked } }
+";
+
+#[test]
+fn a_request_is_asked_for_what_it_has_and_for_no_secret() {
+    Rules::parse(REQUEST).unwrap();
+    let field = "way: { from: path, name: way }";
+    for (from, to, want) in [
+        (
+            field,
+            "way: { from: path, name: wey }",
+            "17:14: business.requests.Pay.fields.way: the route `/pay/{way}` has no parameter `wey`; did you mean `way`?",
+        ),
+        (
+            field,
+            "way: { from: header, name: X-Api-Key }",
+            "17:14: business.requests.Pay.fields.way: `X-Api-Key` may be a secret, and rules read none",
+        ),
+        (
+            field,
+            "way: { from: header, name: Stripe-Signature }",
+            "`Stripe-Signature` may be a secret",
+        ),
+        (
+            field,
+            "way: { from: header, name: PAYPAL-TRANSMISSION-SIG }",
+            "`PAYPAL-TRANSMISSION-SIG` may be a secret",
+        ),
+        (
+            field,
+            "way: { from: header, name: authorization }",
+            "`authorization` may be a secret",
+        ),
+        (
+            field,
+            "way: { from: query, name: access_token }",
+            "`access_token` may be a secret",
+        ),
+        (
+            field,
+            "way: { from: status }",
+            "a shop and a status are integers",
+        ),
+        (
+            field,
+            "amount: { from: outcome }",
+            "an outcome and a method are texts",
+        ),
+        (
+            field,
+            "at: { from: body, name: at }",
+            "moments are told by rows, not by requests",
+        ),
+        ("{ provider: way,", "{ provider: amount,", ""),
+        (
+            "way: text,",
+            "way: integer,",
+            "24:27: business.effects[0].labels.provider: requests tell `way`: there is no end of its values, so it is no label",
+        ),
+        (
+            "key: []",
+            "key: [way]",
+            "business.effects[0].labels.provider: requests tell `way`: there is no end of its values",
+        ),
+    ] {
+        assert!(REQUEST.contains(from));
+        let changed = REQUEST.replacen(from, to, 1);
+        if want.is_empty() {
+            Rules::parse(&changed).unwrap();
+            continue;
+        }
+        let got = error(&changed);
+        assert!(got.contains(want), "{to}: {got}");
+    }
+    let mut many = REQUEST.to_owned();
+    for n in 0..9 {
+        let header =
+            format!("took: {{ from: duration }}\n        f{n}: {{ from: header, name: X-{n} }}");
+        many = many.replace("took: { from: duration }", &header);
+        many = many.replace("{ way: text,", &format!("{{ f{n}: text, way: text,"));
+    }
+    assert!(error(&many).contains("business.requests.Pay: it reads more than 8 headers"));
+}
+
 #[test]
 fn an_unknown_key_is_an_error_with_its_line() {
     let got = error(&SMALL.replace("shop_columns", "shop_colums"));

@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::{Claim, Shops, id_of};
 use crate::correlate::http::Request;
 use crate::correlate::postgres::Value;
-use crate::export::Symbols;
+use crate::export::{Symbol, Symbols};
 use crate::time::Timestamp;
 
 fn request(path: &str) -> Request {
@@ -74,6 +74,26 @@ fn a_body_names_a_shop_as_number_or_string() {
         let mut request = request("/v1/payments/checkout");
         request.body = body.into();
         assert_eq!(claim(&request), want, "{body}");
+    }
+}
+
+#[test]
+fn behind_a_label_is_the_number_that_was_claimed_or_resolved() {
+    let (mut shops, mut symbols) = (Shops::new(8, None), Symbols::new(100));
+    let at = Timestamp(1);
+    shops.prove(7, at, &mut symbols);
+    shops.learn(b"acme", 7, at);
+    let seven = symbols.intern("7");
+    let acme = Claim::Subdomain(b"acme".as_slice().into());
+    for (claim, label, want) in [
+        (Claim::Id(7, true), seven, Some(7)),
+        (acme.clone(), seven, Some(7)),
+        (acme, Symbol::UNKNOWN, None),
+        (Claim::Id(8, true), Symbol::UNKNOWN, None),
+        (Claim::Id(9, true), Symbol::OTHER, None),
+        (Claim::NoTenant, Symbol::EMPTY, None),
+    ] {
+        assert_eq!(shops.number(&claim, label, at), want, "{claim:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::correlate::Body;
-use crate::correlate::http::Wants;
+use crate::correlate::http::{Parts, Wants};
 use crate::correlate::postgres::{Interest, Shared, Statement, Wanted};
 use crate::correlate::vantage::Vantages;
 use crate::decode::Side;
@@ -16,8 +16,8 @@ use crate::pipeline::{Books, Settings, Worker};
 struct Nothing;
 
 impl Wants for Nothing {
-    fn bodies(&self, _: &str, _: &str) -> (bool, bool) {
-        (false, false)
+    fn parts(&self, _: &str, _: &str) -> Parts {
+        Parts::default()
     }
 }
 

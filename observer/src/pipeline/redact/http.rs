@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::json::Read;
 use super::walk::{HIDDEN, hide};
-use crate::correlate::http::Wants as _;
 use crate::decode::http1::{fields, is_known, request_line};
-use crate::interpret::routes::{Place, Route, fold};
-use crate::interpret::{Needs, Plan};
+use crate::interpret::Plan;
+use crate::interpret::business::Told;
+use crate::interpret::business::program::Source;
+use crate::interpret::routes::{self, Place, Route, fold};
 
 /// What rules read of a request.
 pub(super) struct Asked {
@@ -31,6 +32,8 @@ enum Kept {
     Label,
     /// All of it where it is a switch to HTTP/2.
     Http2,
+    /// Nothing that makes a difference.
+    Indifferent,
 }
 
 impl Heads {
@@ -54,29 +57,37 @@ impl Heads {
             .find(&text)
             .and_then(|at| self.0.routes.get(at));
         let places: &[Place] = route.map_or(&[], |route| &route.places);
+        let told = route.map_or_else(Vec::new, |route| self.0.business.told(route, &method));
         let (method_end, target) = (line.method.len(), span(&before, line.target));
-        overwrite_fields(head, &before, line.length, |name| kept(name, places));
+        overwrite_fields(head, &before, line.length, |name, value| {
+            kept(name, places).or_else(|| told_by(&told, name, value))
+        });
         if !is_known(line.method)
             && let Some(method) = head.get_mut(..method_end)
         {
             method.fill(b'X');
         }
         if let Some(target) = head.get_mut(target) {
-            overwrite_target(target, line.method == b"CONNECT", route);
+            overwrite_target(target, line.method == b"CONNECT", route, &told);
         }
-        let (of_request, of_response) = Needs::new(Arc::clone(&self.0)).bodies(&method, &text);
+        let parts = self.0.routes.parts(&method, &text);
         let graphql = route.is_some_and(|route| route.graphql);
         let bodies = places.iter().filter_map(|place| match place {
             Place::Body(name, _) => Some(name.clone()),
             _ => None,
         });
+        let (answers, requests): (Vec<Told>, Vec<Told>) = told
+            .into_iter()
+            .partition(|told| matches!(told.source, Source::Answer(_)));
         Asked {
-            request: of_request.then(|| Read {
+            request: parts.request.then(|| Read {
                 fields: bodies.collect(),
+                told: requests,
                 operation: graphql,
                 errors: false,
             }),
-            response: of_response.then(|| Read {
+            response: parts.response.then(|| Read {
+                told: answers,
                 errors: graphql,
                 ..Read::default()
             }),
@@ -91,7 +102,7 @@ impl Heads {
         if let Some(reason) = head.get_mut(status..end) {
             overwrite_text(reason);
         }
-        overwrite_fields(head, &before, end, |name| kept(name, &[]));
+        overwrite_fields(head, &before, end, |name, _| kept(name, &[]));
     }
 }
 
@@ -128,12 +139,12 @@ fn overwrite_text(text: &mut [u8]) {
     }
 }
 
-/// Overwrites field lines from `start` on; names stay, and the values that `kept` names.
+/// Overwrites field lines from `start` on; names stay, and of the values what `kept` says.
 fn overwrite_fields(
     head: &mut [u8],
     before: &[u8],
     start: usize,
-    kept: impl Fn(&[u8]) -> Option<Kept>,
+    kept: impl Fn(&[u8], &[u8]) -> Option<Kept>,
 ) {
     overwrite_text(head.get_mut(start..).unwrap_or_default());
     let mut restore = |place: Range<usize>| {
@@ -141,11 +152,12 @@ fn overwrite_fields(
             to.copy_from_slice(from);
         }
     };
+    let mut indifferent = Vec::new();
     fields(before, start, &mut |name, value| {
         let place = span(before, name);
         restore(place.start..place.end + 1);
         let value_at = span(before, value).start;
-        let length = match kept(name) {
+        let length = match kept(name, value) {
             Some(Kept::All) => value.len(),
             Some(Kept::Token) => {
                 let end = value.iter().position(|byte| *byte == b';');
@@ -162,10 +174,17 @@ fn overwrite_fields(
                 end.unwrap_or(value.len())
             }
             Some(Kept::Http2) if value.eq_ignore_ascii_case(b"h2c") => value.len(),
+            Some(Kept::Indifferent) => {
+                indifferent.push(value_at..value_at + value.len());
+                0
+            }
             Some(Kept::Http2) | None => 0,
         };
         restore(value_at..value_at + length);
     });
+    for place in indifferent {
+        fill(head.get_mut(place).unwrap_or_default());
+    }
 }
 
 /// What stays of the values of fields with this name: what decoder and rules read of them.
@@ -189,6 +208,25 @@ fn kept(name: &[u8], places: &[Place]) -> Option<Kept> {
     }
 }
 
+/// What stays of the value of a field that a rule of the business reads.
+fn told_by(told: &[Told], name: &[u8], value: &[u8]) -> Option<Kept> {
+    let mut told = told.iter().filter(|told| {
+        matches!(&told.source, Source::Header(known) if name.eq_ignore_ascii_case(known.as_bytes()))
+    });
+    let first = told.next()?;
+    let matters = first.matters(value) || told.any(|told| told.matters(value));
+    Some(if matters {
+        Kept::All
+    } else {
+        Kept::Indifferent
+    })
+}
+
+/// Overwrites a value that rules read, and that makes no difference, with another such.
+fn fill(value: &mut [u8]) {
+    value.fill(b'~');
+}
+
 /// Where in a target its authority, its path and its query are.
 fn parts(target: &[u8]) -> (Range<usize>, Range<usize>) {
     let scheme = memchr::memmem::find(target, b"://").filter(|_| !target.starts_with(b"/"));
@@ -204,14 +242,14 @@ fn parts(target: &[u8]) -> (Range<usize>, Range<usize>) {
     (authority..path, path..path + end)
 }
 
-fn overwrite_target(target: &mut [u8], connect: bool, route: Option<&Route>) {
+fn overwrite_target(target: &mut [u8], connect: bool, route: Option<&Route>, told: &[Told]) {
     if connect {
         return shape(target);
     }
     let (authority, path) = parts(target);
     let (before, query) = target.split_at_mut(path.end);
     if let Some(path) = before.get_mut(path) {
-        overwrite_path(path, route);
+        overwrite_path(path, route, told);
     }
     let places: &[Place] = route.map_or(&[], |route| &route.places);
     if let Some(authority) = before.get_mut(authority) {
@@ -234,22 +272,39 @@ fn overwrite_target(target: &mut [u8], connect: bool, route: Option<&Route>) {
         return;
     };
     for pair in query.split_mut(|byte| *byte == b'&') {
-        let name = pair.iter().position(|byte| *byte == b'=');
-        let read = |name: &[u8]| {
-            let is =
-                |place: &Place| matches!(place, Place::Query(known, _) if known.as_bytes() == name);
-            places.iter().any(is)
-        };
-        if !name.is_some_and(|end| pair.get(..end).is_some_and(read)) {
+        overwrite_pair(pair, places, told);
+    }
+}
+
+/// Overwrites a parameter of a query string: its name too, unless rules read it.
+fn overwrite_pair(pair: &mut [u8], places: &[Place], told: &[Told]) {
+    let end = pair.iter().position(|byte| *byte == b'=');
+    let (name, value) = pair.split_at_mut(end.unwrap_or(pair.len()));
+    let value = value.get_mut(1..);
+    let is = |known: &String| known.as_bytes() == name;
+    let shop = |place: &Place| matches!(place, Place::Query(known, _) if is(known));
+    let mut told = told
+        .iter()
+        .filter(|told| matches!(&told.source, Source::Query(known) if is(known)))
+        .peekable();
+    match value {
+        Some(_) if places.iter().any(shop) => {}
+        Some(value) if told.peek().is_some() => {
+            if !told.any(|told| told.matters(value)) {
+                fill(value);
+            }
+        }
+        _ => {
+            let marks = |byte: &&mut u8| **byte != b'=';
             pair.iter_mut()
-                .filter(|byte| **byte != b'=')
+                .filter(marks)
                 .for_each(|byte| *byte = HIDDEN);
         }
     }
 }
 
 /// Overwrites the segments that are in no label and name no shop.
-fn overwrite_path(path: &mut [u8], route: Option<&Route>) {
+fn overwrite_path(path: &mut [u8], route: Option<&Route>, told: &[Told]) {
     let Some(route) = route else {
         return overwrite_unknown(path);
     };
@@ -260,8 +315,18 @@ fn overwrite_path(path: &mut [u8], route: Option<&Route>) {
         rest |= known.is_none_or(|known| known.starts_with("{*"));
         let parameter = rest || known.is_some_and(|known| known.starts_with('{'));
         let names = |place: &Place| matches!(place, Place::Segment(of, _) if *of == at);
-        if parameter && !route.places.iter().any(names) {
+        if !parameter || route.places.iter().any(names) {
+            continue;
+        }
+        let is_at = |told: &&Told| match &told.source {
+            Source::Path(name) => routes::place(&route.template, name) == Some(at),
+            _ => false,
+        };
+        let mut told = told.iter().filter(is_at).peekable();
+        if told.peek().is_none() {
             shape(segment);
+        } else if !told.any(|told| told.matters(segment)) {
+            fill(segment);
         }
     }
 }
@@ -305,98 +370,4 @@ fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interpret::Rules;
-
-    fn heads() -> Heads {
-        Heads(Plan::new(&Rules::naytife().unwrap()).unwrap())
-    }
-
-    fn request(head: &str) -> String {
-        let mut bytes = head.as_bytes().to_vec();
-        heads().request(&mut bytes);
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn what_no_rule_reads_of_a_request_goes() {
-        for (head, want) in [
-            (
-                "GET /v1/shops/7/orders/99?a=jo&b HTTP/1.1\r\nHost: x.y\r\nCookie: a=b; c\r\nContent-Length: 5\r\n\r\n",
-                "GET /v1/shops/7/orders/00?x=xx&x HTTP/1.1\r\nHost: xxx\r\nCookie: xxxx x\r\nContent-Length: 5\r\n\r\n",
-            ),
-            (
-                "POST /query?shop_id=7&x=1 HTTP/1.1\r\nHost: jo.shops.example:80\r\nX-Shop-Subdomain: jo\r\nAuthorization: Basic YTpi\r\n\r\n",
-                "POST /query?shop_id=7&x=x HTTP/1.1\r\nHost: jo.xxxxx.xxxxxxx:xx\r\nX-Shop-Subdomain: jo\r\nAuthorization: xxxxx xxxx\r\n\r\n",
-            ),
-            (
-                "GET /u/Deadbeef01/jo@x.org/cart HTTP/1.0\r\na: b\r\n c\r\nno colon\r\n\r\n",
-                "GET /u/Aaaaaaaa00/xx@x.xxx/cart HTTP/1.0\r\na: x\r\n x\r\nxx xxxxx\r\n\r\n",
-            ),
-            (
-                "GET http://jo:pw@host/v1/shops/7 HTTP/1.1\r\n\r\n",
-                "GET http://xx:xx@xxxx/v1/shops/7 HTTP/1.1\r\n\r\n",
-            ),
-            (
-                "CONNECT bank:443 HTTP/1.1\r\n\r\n",
-                "CONNECT aaxx:000 HTTP/1.1\r\n\r\n",
-            ),
-            ("SECRET / HTTP/1.1\r\n", "XXXXXX / HTTP/1.1\r\n"),
-            ("GET /login?token=ab", "GET /xxxxxxxxxxxxxx"),
-            (
-                "GET / HTTP/1.1\r\nCookie: sec",
-                "GET / HTTP/1.1\r\nxxxxxxx xxx",
-            ),
-        ] {
-            assert_eq!(request(head), want);
-            assert_eq!(request(want), want, "twice is once");
-        }
-    }
-
-    #[test]
-    fn a_path_folds_as_before() {
-        for path in [
-            "/a1",
-            "/u/deadbeef",
-            "/k%C3%A4se",
-            "/käse",
-            "/a/b/c/d/e/f/g/h",
-            "/x/app.3f2e.js",
-            "*",
-        ] {
-            let head = request(&format!("GET {path} HTTP/1.1\r\n"));
-            let again = head.split(' ').nth(1).unwrap().to_owned();
-            let folded = |path: &str| {
-                let mut out = String::new();
-                fold::fold(path, &mut out);
-                out
-            };
-            assert_eq!(folded(&again), folded(path), "{again}");
-        }
-    }
-
-    #[test]
-    fn a_response_keeps_its_status_and_its_framing() {
-        let mut head = b"HTTP/1.1 302 Found\r\nLocation: /jo\r\nContent-Type: application/json; x=1\r\nSet-Cookie: a=b\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-        Heads::response(&mut head);
-        assert_eq!(
-            String::from_utf8(head).unwrap(),
-            "HTTP/1.1 302 xxxxx\r\nLocation: xxx\r\nContent-Type: application/json; xxx\r\nSet-Cookie: xxx\r\nTransfer-Encoding: chunked\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn only_bodies_that_rules_read_are_asked_for() {
-        let asked = |head: &str| {
-            let asked = heads().request(&mut head.as_bytes().to_vec());
-            (asked.request, asked.response)
-        };
-        assert_eq!(asked("GET /query HTTP/1.1\r\n\r\n"), (None, None));
-        let (request, response) = asked("POST /query HTTP/1.1\r\n\r\n");
-        assert!(request.unwrap().operation && response.unwrap().errors);
-        let (request, response) = asked("POST /deploy HTTP/1.1\r\n\r\n");
-        assert_eq!(request.unwrap().fields, ["shop_id"]);
-        assert_eq!(response, None);
-    }
-}
+mod tests;

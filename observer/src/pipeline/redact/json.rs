@@ -1,14 +1,18 @@
 //! Overwrites JSON, byte for byte, so that it still reads as the same containers.
 
 use super::walk::HIDDEN;
+use crate::interpret::business::Told;
+use crate::interpret::business::program::Source;
 use crate::interpret::graphql;
-use crate::interpret::json::{Json, Unescaped, Value};
+use crate::interpret::json::{self, Json, Unescaped, Value};
 
 /// What of a body is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
     /// Fields at its top, with their values.
     pub(super) fields: Vec<String>,
+    /// Fields that rules of the business read.
+    pub(super) told: Vec<Told>,
     /// The operation that a GraphQL request names.
     pub(super) operation: bool,
     /// Whether a GraphQL response has errors.
@@ -55,10 +59,51 @@ pub(super) fn overwrite(body: &mut [u8], read: &Read) {
             keep_document(text.raw, &name, &mut keep);
         }
     }
+    for told in &read.told {
+        keep_told(told, &before, body);
+    }
     let mut again = String::new();
     if known && !(graphql::operation(body, &mut again) && again == name) {
         blank(body);
     }
+}
+
+/// Keeps the way to a field, and its value where that makes a difference.
+fn keep_told(told: &Told, before: &[u8], body: &mut [u8]) {
+    let (Source::Body(path) | Source::Answer(path)) = &told.source else {
+        return;
+    };
+    let mut copy = |inside: &[u8], value: &[u8]| {
+        let at = inside.as_ptr().addr().wrapping_sub(before.as_ptr().addr());
+        if let Some(place) = body.get_mut(at..at.saturating_add(inside.len())) {
+            place.copy_from_slice(value);
+        }
+    };
+    let found = json::follow(before, path, &mut |key| copy(key, key));
+    let Some(value @ (Value::String(text) | Value::Scalar(text))) = found else {
+        return;
+    };
+    if told.matters_in_json(value) {
+        copy(text.raw, text.raw);
+    } else {
+        copy(text.raw, &indifferent(text.raw));
+    }
+}
+
+/// A text of the same length, escapes resolved or not, that is no word, no number and no key.
+fn indifferent(raw: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(first) = rest.first() {
+        let token: &[u8] = match (first, rest.get(1)) {
+            (b'\\', Some(b'u')) if rest.len() >= 6 => b"\\u007e",
+            (b'\\', Some(_)) => b"\\n",
+            _ => b"~",
+        };
+        text.extend_from_slice(token);
+        rest = rest.get(token.len()..).unwrap_or_default();
+    }
+    text
 }
 
 /// Words of a GraphQL document that say where its operation is named.
@@ -121,6 +166,7 @@ fn blank(body: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interpret::{Plan, Rules};
 
     fn overwritten(body: &str, read: &Read) -> String {
         let mut bytes = body.as_bytes().to_vec();
@@ -177,6 +223,44 @@ mod tests {
             graphql::operation(got.as_bytes(), &mut two);
             assert_eq!(two, one, "{got}");
             assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn what_rules_of_the_business_read_stays_where_it_makes_a_difference() {
+        let rules = "
+http: { services: { shop: { routes: [/pay] } } }
+business:
+  entities: { payment: { key: [], fields: { way: text, size: integer } } }
+  requests:
+    Pay:
+      routes: [/pay]
+      entity: payment
+      does: create
+      fields: { way: { from: body, name: pay.0.way }, size: { from: body, name: size } }
+";
+        let plan = Plan::new(&Rules::parse(rules).unwrap()).unwrap();
+        let route = plan.routes.get(plan.routes.find("/pay").unwrap()).unwrap();
+        let read = Read {
+            told: plan.business.told(route, "POST"),
+            ..Read::default()
+        };
+        for (body, want) in [
+            (
+                r#"{"pay":[{"way":"card","pan":"42"},{"way":"jo"}],"size":12,"mail":"jo@x"}"#,
+                r#"{"pay":[{"way":"card","xxx":"xx"},{"xxx":"xx"}],"size":12,"xxxx":"xxxx"}"#,
+            ),
+            (
+                r#"{"pay":[{"way":"jo\u0040x \"y\""}],"size":"12 of them"}"#,
+                r#"{"pay":[{"way":"~~\u007e~~\n~\n"}],"size":"~~~~~~~~~~"}"#,
+            ),
+            (
+                r#"{"pay":[{"way":null}],"size":1.25,"way":"card"}"#,
+                r#"{"pay":[{"way":null}],"size":~~~~,"xxx":"xxxx"}"#,
+            ),
+            (r#"{"pay":[{"way":"cut"#, r#"{"pay":[{"way":"xxx"#),
+        ] {
+            assert_eq!(overwritten(body, &read), want);
         }
     }
 

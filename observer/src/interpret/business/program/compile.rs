@@ -14,6 +14,7 @@ use crate::interpret::rules::business::{
 use crate::interpret::rules::{Problem, Rules, Sql, nearest};
 
 mod checks;
+mod requests;
 mod statements;
 
 /// Seconds since an entity was created, as a value.
@@ -41,6 +42,8 @@ pub(super) fn compile(rules: &Rules, problems: &mut Vec<Problem>) -> Program {
     for (at, effect) in rules.effects.iter().enumerate() {
         compiler.effect(at, effect);
     }
+    compiler.endless();
+    compiler.words();
     compiler.program
 }
 
@@ -243,11 +246,15 @@ impl<'r> Compiler<'r, '_> {
                 None => self.add(place, "path, query, header, body and answer need a name"),
             }
             self.named(place);
+            if let Some(of) = fields.fields.get(name) {
+                self.readable(request, *of, place);
+            }
             let is_duration = at.value.from == Part::Duration;
             if is_duration != (fields.fields.get(name) == Some(&Type::Duration)) {
                 self.add(place, "a duration, and nothing else, is of type `duration`");
             }
         }
+        self.headers(place);
         let told = |field: &str| request.fields.contains_key(field);
         self.key(fields, request.does, told, place);
         self.event(fields, request.does, place);

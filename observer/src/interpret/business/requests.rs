@@ -1,0 +1,328 @@
+//! HTTP requests that were answered become facts: what the rules read of them.
+//!
+//! What a request says is anybody's to make up. As a label it must look like a word; and a word
+//! that no rule names is learnt only from an answer that does not refuse the request, and only
+//! while there is room.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::program::{Program, Request, Source, Values};
+use super::value::{Datum, TEXT_LIMIT, Type};
+use super::{Business, Candidate, Context, Fate};
+use crate::correlate::http::Exchange;
+use crate::export::{Symbol, Symbols};
+use crate::interpret::http::METHODS;
+use crate::interpret::json::{self, Unescaped, Value};
+use crate::interpret::names::Names;
+use crate::interpret::routes::{self, Route};
+use crate::interpret::rules::business::Does;
+use crate::interpret::shops;
+
+/// Words that requests may add to labels, all rules together.
+pub(super) const WORDS: usize = 100;
+
+const OTHER: &str = "_other";
+
+/// A request that was answered, at the server's end.
+pub(in crate::interpret) struct Answered<'a> {
+    pub(in crate::interpret) exchange: &'a Exchange,
+    pub(in crate::interpret) route: &'a Route,
+    /// Its answer is GraphQL and has errors.
+    pub(in crate::interpret) errors: bool,
+}
+
+/// What a request did to an entity, but for the shop that it is about.
+#[derive(Debug)]
+pub(in crate::interpret) struct Said {
+    rule: usize,
+    values: Values,
+    /// Places of fields that are the shop.
+    shop: SmallVec<[usize; 1]>,
+    /// Places of texts that may become labels, and whether new ones may.
+    texts: SmallVec<[usize; 2]>,
+    learns: bool,
+}
+
+impl Program {
+    /// What the rules read of a request; nothing of most.
+    pub(in crate::interpret) fn read(&self, answered: &Answered<'_>) -> Vec<Said> {
+        let method = answered.exchange.request.method.as_str();
+        let status = answered.exchange.status;
+        let readers = answered.route.readers.iter();
+        readers
+            .filter_map(|reader| self.requests.get(reader.rule))
+            .filter(|request| request.speaks_of(method, status))
+            .filter_map(|request| self.said(request, answered))
+            .collect()
+    }
+
+    fn said(&self, request: &Request, answered: &Answered<'_>) -> Option<Said> {
+        let rule = self.rules.get(request.rule)?;
+        let entity = self.entities.get(rule.entity)?;
+        let mut said = Said {
+            rule: request.rule,
+            values: Values::from_elem(None, entity.types.len()),
+            shop: SmallVec::new(),
+            texts: SmallVec::new(),
+            learns: !is_refusal(answered.exchange.status),
+        };
+        for (place, constant) in &rule.constants {
+            *said.values.get_mut(*place)? = Some(constant.clone());
+        }
+        for (place, source) in &request.fields {
+            let of = *entity.types.get(*place)?;
+            *said.values.get_mut(*place)? = source.read(answered, of);
+            if *source == Source::Shop {
+                said.shop.push(*place);
+            }
+            if source.is_told() && of == Type::Text {
+                if !entity.key.contains(place) {
+                    said.texts.push(*place);
+                } else if !is_text_of_key(said.values.get(*place)) {
+                    *said.values.get_mut(*place)? = None;
+                }
+            }
+        }
+        Some(said)
+    }
+}
+
+impl Request {
+    fn speaks_of(&self, method: &str, status: u16) -> bool {
+        let mut statuses = self.statuses.iter();
+        let within = |(least, most): &(u16, u16)| (*least..=*most).contains(&status);
+        self.is_of(method) && (self.statuses.is_empty() || statuses.any(within))
+    }
+
+    fn is_of(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|one| one == method)
+    }
+}
+
+impl Source {
+    fn read(&self, answered: &Answered<'_>, of: Type) -> Option<Datum> {
+        let Answered {
+            exchange, route, ..
+        } = answered;
+        let request = &exchange.request;
+        match self {
+            Self::Path(name) => {
+                let segment = routes::segment(&route.template, &request.path, name)?;
+                Datum::parse(segment.as_bytes(), of)
+            }
+            Self::Query(name) => {
+                let value = shops::query(&request.query, name);
+                Some(value.as_bytes())
+                    .filter(|value| !value.is_empty())
+                    .and_then(|value| Datum::parse(value, of))
+            }
+            Self::Header(name) => {
+                let mut headers = request.headers.iter();
+                let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+                Datum::parse(value.as_bytes(), of)
+            }
+            Self::Body(path) => field(&request.body, path, of),
+            Self::Answer(path) => field(&exchange.response_body, path, of),
+            // It may have yet to be proven.
+            Self::Shop => None,
+            Self::Duration => {
+                let taken = exchange.ended.0.saturating_sub(exchange.began.0);
+                Some(Datum::Duration(taken))
+            }
+            Self::Outcome => {
+                let failed = exchange.status >= 400 || answered.errors;
+                let outcome = if failed { "failure" } else { "success" };
+                Some(Datum::Text(outcome.into()))
+            }
+            Self::Status => Some(Datum::Integer(exchange.status.into())),
+            Self::Method => {
+                let known = METHODS.iter().find(|known| **known == request.method);
+                Some(Datum::Text(known.copied().unwrap_or(OTHER).into()))
+            }
+        }
+    }
+}
+
+/// A field of a JSON body.
+fn field(body: &[u8], path: &[String], of: Type) -> Option<Datum> {
+    Datum::parse(&plain(json::at(body, path)?)?, of)
+}
+
+/// What a JSON value says, `null` being nothing.
+fn plain(value: Value<'_>) -> Option<SmallVec<[u8; 72]>> {
+    match value {
+        // One byte more than may be, so that a longer text is not taken for a shorter one.
+        Value::String(text) => Some(Unescaped::new(text.raw).take(TEXT_LIMIT + 1).collect()),
+        Value::Scalar(text) if text.raw != b"null" => Some(text.raw.into()),
+        _ => None,
+    }
+}
+
+/// A field that rules read of a request or of its answer: for whoever overwrites the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Where it stands.
+    pub(crate) source: Source,
+    of: Type,
+    is_key: bool,
+    words: Arc<BTreeSet<String>>,
+}
+
+impl Told {
+    /// Whether a value makes a difference: another that does not would lead to the same facts.
+    pub(crate) fn matters(&self, value: &[u8]) -> bool {
+        match Datum::parse(value, self.of) {
+            Some(Datum::Text(text)) if self.is_key => is_closed(&text),
+            Some(Datum::Text(text)) => {
+                looks_like_a_word(&text) || self.words.contains(&text.to_ascii_lowercase())
+            }
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    /// Likewise of a value in JSON.
+    pub(crate) fn matters_in_json(&self, value: Value<'_>) -> bool {
+        plain(value).is_none_or(|text| self.matters(&text))
+    }
+}
+
+impl Program {
+    /// What the rules read of requests of a route with a method.
+    pub(crate) fn told(&self, route: &Route, method: &str) -> Vec<Told> {
+        let readers = route.readers.iter();
+        let requests = readers
+            .filter_map(|reader| self.requests.get(reader.rule))
+            .filter(|request| request.is_of(method));
+        let fields = requests.flat_map(|request| {
+            let entity = self.rules.get(request.rule);
+            let entity = entity.and_then(|rule| self.entities.get(rule.entity));
+            request.fields.iter().zip(std::iter::repeat(entity))
+        });
+        fields
+            .filter(|((_, source), _)| source.is_told())
+            .filter_map(|((place, source), entity)| {
+                let entity = entity?;
+                Some(Told {
+                    source: source.clone(),
+                    of: *entity.types.get(*place)?,
+                    is_key: entity.key.contains(place),
+                    words: Arc::clone(&self.words),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether an answer says that the request itself is wrong: one that a scanner may have made up. A
+/// payment that was declined (402) is not.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && status != 402
+}
+
+impl Business {
+    /// A request was answered, and the shop that it is about is known as far as it will be.
+    pub(in crate::interpret) fn request(
+        &mut self,
+        mut said: Said,
+        shop: Option<i64>,
+        context: &mut Context<'_>,
+    ) {
+        let program = Arc::clone(&self.program);
+        let Some(rule) = program.rules.get(said.rule) else {
+            return;
+        };
+        for place in &said.shop {
+            if let Some(slot) = said.values.get_mut(*place) {
+                *slot = shop.map(Datum::Integer);
+            }
+        }
+        let candidate = Candidate {
+            rule: said.rule,
+            values: rule.is_whole(&said.values, &program).then_some(said.values),
+        };
+        for mut candidate in rule.keep(vec![candidate]) {
+            for place in &said.texts {
+                let values = candidate.values.as_mut();
+                if let Some(Some(Datum::Text(text))) = values.and_then(|v| v.get_mut(*place)) {
+                    let word = word(
+                        text,
+                        &program,
+                        said.learns,
+                        &mut self.words,
+                        context.symbols,
+                    );
+                    *text = word;
+                }
+            }
+            self.publish(&candidate, context);
+        }
+    }
+
+    /// A request says nothing, or nothing that is not said elsewhere.
+    pub(in crate::interpret) fn discard(
+        &self,
+        said: &[Said],
+        fate: Fate,
+        context: &mut Context<'_>,
+    ) {
+        for said in said {
+            let Some(rule) = self.program.rules.get(said.rule) else {
+                continue;
+            };
+            let values = &said.values;
+            let may_hold = !rule.is_whole(values, &self.program) || rule.holds(values);
+            if may_hold && rule.does != Does::Show {
+                self.count(said.rule, fate, context);
+            }
+        }
+    }
+}
+
+/// A text as it may be a label, `_other` where it may not.
+fn word(
+    text: &str,
+    program: &Program,
+    learns: bool,
+    words: &mut Names,
+    symbols: &mut Symbols,
+) -> Box<str> {
+    let word = text.to_ascii_lowercase();
+    if !looks_like_a_word(&word) {
+        return OTHER.into();
+    }
+    if program.words.contains(&word) {
+        return word.into();
+    }
+    let symbol = if learns {
+        words.learn(&word, symbols)
+    } else {
+        words.get(&word).unwrap_or(Symbol::OTHER)
+    };
+    match symbol {
+        Symbol::OTHER => OTHER.into(),
+        _ => word.into(),
+    }
+}
+
+/// A letter, then letters, digits and `_-.`: no address, no number, no phrase.
+fn looks_like_a_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && is_closed(text)
+}
+
+/// Letters, digits and `_-.`.
+fn is_closed(text: &str) -> bool {
+    let is_closed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_closed)
+}
+
+/// A key is no phrase and no address either.
+fn is_text_of_key(value: Option<&Option<Datum>>) -> bool {
+    matches!(value, Some(Some(Datum::Text(text))) if is_closed(text))
+}
+
+#[cfg(test)]
+mod tests;
