@@ -29,6 +29,7 @@ pub mod json;
 pub mod names;
 pub mod plan;
 mod redis;
+mod relays;
 pub mod routes;
 pub mod rules;
 pub mod shops;
@@ -163,7 +164,7 @@ impl Interpreter {
         }
         let mut context = business::Context::aside(&mut self.symbols, out);
         if plan.business != self.plan.business {
-            self.http.doubt(&self.business, &mut context);
+            self.http.doubt(&mut self.business, &mut context);
         }
         self.business
             .replace(Arc::clone(&plan.business), &mut context);

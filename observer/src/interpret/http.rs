@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::business::why::Why;
 use super::business::{self, Answered, Business, Fate, Said};
 use super::connections::Context;
 use super::names::Names;
 use super::plan::Plan;
+use super::relays::{Relay, Relays};
 use super::routes::{self, Route, fold};
 use super::shops::{Claim, Shops};
 use super::{fact, graphql};
@@ -33,6 +35,7 @@ pub(super) struct Http {
     operations: HashMap<(usize, Symbol), Symbol, foldhash::fast::RandomState>,
     operation_names: Names,
     unmatched: Names,
+    relays: Relays,
     pending: VecDeque<Pending>,
     pending_limit: usize,
     text: String,
@@ -53,6 +56,8 @@ struct Pending {
     ended: Timestamp,
     shop: About,
     said: Vec<Said>,
+    /// Itself, where it said something: it may have been passed on.
+    served: Option<Relay>,
 }
 
 /// The shop that an exchange is about.
@@ -91,6 +96,7 @@ impl Http {
             operations: HashMap::default(),
             operation_names: Names::new(limits.graphql_operations),
             unmatched: Names::new(limits.unmatched_endpoints),
+            relays: Relays::new(limits.pending),
             pending: VecDeque::new(),
             pending_limit: limits.pending,
             text: String::new(),
@@ -117,6 +123,12 @@ impl Http {
         if context.vantage == Side::Client {
             let labels = [service, context.peer, method, endpoint.symbol, status];
             out(fact(Metric::HttpClientRequestDuration, &labels, seconds));
+            let is_read = endpoint
+                .route
+                .is_some_and(|route| !route.readers.is_empty());
+            if is_read && context.other_end.is_some() {
+                self.relays.made(Relay::new(context.cgroup, exchange));
+            }
             return;
         }
         out(fact(Metric::HttpRequestWait, &[service], exchange.waited));
@@ -157,8 +169,13 @@ impl Http {
             None => About::Claimed(claim, labels),
         };
         if matches!(shop, About::Claimed(..)) || !said.is_empty() {
-            let ended = exchange.ended;
-            self.wait(Pending { ended, shop, said }, desk);
+            let pending = Pending {
+                ended: exchange.ended,
+                shop,
+                served: (!said.is_empty()).then(|| Relay::new(context.cgroup, exchange)),
+                said,
+            };
+            self.wait(pending, desk);
         }
     }
 
@@ -186,15 +203,15 @@ impl Http {
     /// Everything that ended at `until` or before is known: what no one proved is unknown.
     pub(super) fn settle(&mut self, until: Timestamp, desk: &mut Desk<'_>) {
         while let Some(first) = self.pending.pop_front_if(|first| first.ended <= until) {
-            first.publish(desk);
+            first.publish(&mut self.relays, desk);
         }
     }
 
     /// Other rules are to be in force, for which what those before read has no meaning.
-    pub(super) fn doubt(&mut self, business: &Business, context: &mut business::Context<'_>) {
+    pub(super) fn doubt(&mut self, business: &mut Business, context: &mut business::Context<'_>) {
         for pending in &mut self.pending {
             let said = std::mem::take(&mut pending.said);
-            business.discard(&said, Fate::Unknown, context);
+            business.discard(&said, Fate::Unknown, &Why::OtherRules, context);
         }
     }
 
@@ -202,10 +219,10 @@ impl Http {
         while self.pending.len() >= self.pending_limit
             && let Some(first) = self.pending.pop_front()
         {
-            first.publish(desk);
+            first.publish(&mut self.relays, desk);
         }
         if self.pending_limit == 0 {
-            pending.publish(desk);
+            pending.publish(&mut self.relays, desk);
         } else {
             self.pending.push_back(pending);
         }
@@ -314,7 +331,7 @@ fn endpoints(plan: &Plan, symbols: &mut Symbols) -> Vec<Symbol> {
 }
 
 impl Pending {
-    fn publish(self, desk: &mut Desk<'_>) {
+    fn publish(self, relays: &mut Relays, desk: &mut Desk<'_>) {
         let shop = match self.shop {
             About::Told(shop) => shop,
             About::Claimed(claim, labels) => {
@@ -328,6 +345,11 @@ impl Pending {
             time: self.ended,
             ..business::Context::aside(desk.symbols, desk.out)
         };
+        if self.served.is_some_and(|served| relays.passed_on(&served)) {
+            desk.business
+                .discard(&self.said, Fate::Repeated, &Why::PassedOn, &mut context);
+            return;
+        }
         for said in self.said {
             desk.business.request(said, shop, &mut context);
         }

@@ -105,7 +105,7 @@ impl Rule {
 
     /// The place of the first field that is not known and has to be: those that tell of whom it
     /// speaks, and those that the conditions are about.
-    fn lacks(&self, values: &Values, program: &Program) -> Option<usize> {
+    pub(super) fn lacks(&self, values: &Values, program: &Program) -> Option<usize> {
         let named = match self.does {
             Does::DeleteEvery => &self.told,
             _ => &program.entities.get(self.entity)?.key,

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::program::{Program, Request, Source, Values};
 use super::value::{Datum, TEXT_LIMIT, Type};
+use super::why::Why;
 use super::{Business, Candidate, Context, Fate};
 use crate::correlate::http::Exchange;
 use crate::export::{Symbol, Symbols};
@@ -240,42 +241,42 @@ impl Business {
                 *slot = shop.map(Datum::Integer);
             }
         }
-        let candidate = Candidate {
-            rule: said.rule,
-            values: rule.is_whole(&said.values, &program).then_some(said.values),
-        };
-        for mut candidate in rule.keep(vec![candidate]) {
-            for place in &said.texts {
-                let values = candidate.values.as_mut();
-                if let Some(Some(Datum::Text(text))) = values.and_then(|v| v.get_mut(*place)) {
-                    let word = word(
-                        text,
-                        &program,
-                        said.learns,
-                        &mut self.words,
-                        context.symbols,
-                    );
-                    *text = word;
-                }
-            }
-            self.publish(&candidate, context);
+        let mut candidate = Candidate::new(said.rule, rule, &program, None, said.values);
+        if !self.is_meant(&candidate, rule, context) {
+            return;
         }
+        for place in &said.texts {
+            let values = candidate.values.as_mut().ok();
+            if let Some(Some(Datum::Text(text))) = values.and_then(|v| v.get_mut(*place)) {
+                *text = word(
+                    text,
+                    &program,
+                    said.learns,
+                    &mut self.words,
+                    context.symbols,
+                );
+            }
+        }
+        self.publish(&candidate, context);
     }
 
     /// A request says nothing, or nothing that is not said elsewhere.
     pub(in crate::interpret) fn discard(
-        &self,
+        &mut self,
         said: &[Said],
         fate: Fate,
+        why: &Why,
         context: &mut Context<'_>,
     ) {
+        let program = Arc::clone(&self.program);
         for said in said {
-            let Some(rule) = self.program.rules.get(said.rule) else {
+            let Some(rule) = program.rules.get(said.rule) else {
                 continue;
             };
             let values = &said.values;
-            let may_hold = !rule.is_whole(values, &self.program) || rule.holds(values);
+            let may_hold = rule.lacks(values, &program).is_some() || rule.unmet(values).is_none();
             if may_hold && rule.does != Does::Show {
+                self.note(said.rule, Some(values), Some(fate), context, || why.clone());
                 self.count(said.rule, fate, context);
             }
         }

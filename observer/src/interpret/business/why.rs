@@ -41,6 +41,8 @@ pub enum Why {
     TooManyPrepared,
     /// Other rules came into force meanwhile.
     OtherRules,
+    /// A gateway passed the request on, and it counts where it ended.
+    PassedOn,
     /// Its text has several statements.
     SeveralStatements,
     /// The end of the statement was not seen.
@@ -121,6 +123,7 @@ impl fmt::Display for Why {
             Self::TooMany => f.write_str("the transaction has too many rows"),
             Self::TooManyPrepared => f.write_str("too many prepared transactions wait"),
             Self::OtherRules => f.write_str("other rules came into force"),
+            Self::PassedOn => f.write_str("a gateway passed it on, and it counts where it ended"),
             Self::SeveralStatements => f.write_str("its text has several statements"),
             Self::AnswerHidden => {
                 f.write_str("the statement's answer was hidden by a gap, or never came")

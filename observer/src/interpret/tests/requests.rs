@@ -59,6 +59,20 @@ impl Story {
         story
     }
 
+    /// A request that is answered with 200 after a while.
+    fn lasts(&mut self, key: u64, [began, ended]: [u64; 2], request: Request) {
+        let exchange = http::Exchange {
+            request,
+            status: 200,
+            began: Timestamp(began),
+            waited: 0.0,
+            ended: Timestamp(ended),
+            response_size: 50,
+            response_body: Vec::new(),
+        };
+        self.at(key, ended, Body::Http(Box::new(exchange)));
+    }
+
     /// Series that begin so, and how often they were observed.
     fn counts(&self, prefix: &str) -> Vec<(&str, u32)> {
         let seen = self.see(prefix);
@@ -179,6 +193,27 @@ fn the_clients_end_and_other_methods_are_no_step() {
     story.http(1, 10, "GET", "/v1/shops/7/checkout", 405);
     story.settle(10);
     assert_eq!(story.counts(STEPS), []);
+}
+
+#[test]
+fn a_request_that_a_gateway_passes_on_counts_where_it_ends() {
+    let mut story = Story::serving();
+    story.connect(3, 9, Side::Server);
+    story.join(4, 9, Side::Client, Some(1), false);
+    story.prove(1, 7);
+    let checkout = || post("/v1/shops/7/checkout", "{}");
+    story.lasts(1, [12, 15], checkout());
+    story.lasts(4, [11, 16], checkout());
+    story.lasts(3, [10, 17], checkout());
+    story.settle(17);
+    assert_eq!(story.counts(STEPS), [("{7,checkout,success}", 1)]);
+    assert_eq!(
+        story.counts("observer_facts_total"),
+        [
+            ("{CheckoutStep,published}", 1),
+            ("{CheckoutStep,repeated}", 1)
+        ]
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::super::why::Why;
 use super::super::{Business, Context, Fate};
 use super::{Answered, Said, WORDS};
 use crate::correlate::http::{Exchange, Request};
@@ -451,6 +452,7 @@ fn what_is_discarded_counts_as_such_where_its_conditions_may_hold() {
     office.business.discard(
         &said,
         Fate::Unknown,
+        &Why::OtherRules,
         &mut Context::aside(&mut office.symbols, out),
     );
     assert_eq!(facts, 1);
