@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Invalid(&'static str),
     /// Nobody we know asks.
     Unauthorized,
+    /// The provider does not take the payment.
+    Declined,
     /// A store failed.
     Store(anyhow::Error),
 }
@@ -53,6 +55,7 @@ impl IntoResponse for Failure {
             Self::NotFound(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
             Self::Invalid(what) => (StatusCode::BAD_REQUEST, what.to_owned()),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unknown user".into()),
+            Self::Declined => (StatusCode::PAYMENT_REQUIRED, "payment failed".into()),
             Self::Store(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
         };
         let body = json!({ "status": "error", "message": message, "code": status.as_u16() });

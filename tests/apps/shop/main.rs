@@ -8,6 +8,7 @@ mod customers;
 mod graphql;
 mod inventory;
 mod orders;
+mod payments;
 mod sql;
 mod store;
 mod webhooks;
@@ -71,6 +72,9 @@ fn routes(store: Arc<Store>) -> Router {
             "/inventory/variants/{variant_id}/deduct-stock",
             post(inventory::deduct),
         )
+        .route("/checkout", post(payments::checkout))
+        .route("/payment", post(payments::pay))
+        .route("/payment/intent", post(payments::intend))
         .route("/customers", get(customers::list))
         .route("/customers/{customer_id}", delete(customers::delete));
     Router::new()
@@ -80,6 +84,8 @@ fn routes(store: Arc<Store>) -> Router {
         .route("/v1/shops", get(catalogue::shops))
         .route("/v1/subdomains/{subdomain}", get(catalogue::subdomain))
         .route("/v1/auth/register-customer", post(customers::register))
+        .route("/v1/payments/checkout", post(payments::pay_order))
+        .route("/v1/payments/{shop_id}/confirm", post(payments::confirm))
         .route("/v1/webhooks/{provider}/{shop_id}", post(webhooks::receive))
         .nest("/v1/shops/{shop_id}", shop)
         .fallback(async || Failure::NotFound("route"))
