@@ -55,6 +55,9 @@ pub enum Body {
     SqlError(postgres::SqlState),
     /// A PostgreSQL transaction ended.
     SqlTransaction(postgres::Transaction),
+    /// Statements of the open PostgreSQL transaction, if one is open, were hidden: any part of it
+    /// may have been undone.
+    SqlHidden,
     /// A Redis command and its reply.
     Redis(redis::Exchange),
     /// The connection ended; nothing follows for this key.

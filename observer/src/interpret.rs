@@ -223,7 +223,12 @@ impl Interpreter {
     pub fn exchange(&mut self, exchange: &Exchange, out: &mut dyn FnMut(Fact)) {
         let key = exchange.connection;
         match &exchange.body {
-            Body::Connection(connection) => return self.identify(connection, out),
+            Body::Connection(connection) => {
+                if is_told_elsewhere(connection) {
+                    self.forsaken(exchange, out);
+                }
+                return self.identify(connection, out);
+            }
             Body::Closed(reason) => {
                 self.forsaken(exchange, out);
                 return self.closed(key, *reason, out);
@@ -296,9 +301,11 @@ impl Interpreter {
         let database = context.database.unwrap_or(Symbol::UNKNOWN);
         let ends = [context.service, context.peer];
         match &exchange.body {
-            Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_)
+            Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_) | Body::SqlHidden
                 if self.connections.is_hop(exchange.connection) =>
             {
+                // What was taken before it was known for a hop is told by others.
+                self.forsaken(exchange, out);
                 if let Body::Sql(_) = &exchange.body {
                     let labels = [context.service, database];
                     out(fact(Metric::DatabaseHopExecutions, &labels, 1.0));
@@ -357,6 +364,7 @@ impl Interpreter {
                     self.settled(*transaction, exchange, database, out);
                 }
             }
+            Body::SqlHidden => self.business.doubt(exchange.connection),
             Body::Redis(exchange) => self.redis(exchange, context, out),
             Body::HttpBegan
             | Body::SqlSession(_)
@@ -377,7 +385,7 @@ impl Interpreter {
             context.cgroup = connection.identity.cgroup;
             context.other_end = connection.other_end;
             context.joined_sql = connection.joined_sql;
-            if connection.other_end.is_some() && connection.vantage == Side::Server {
+            if is_told_elsewhere(connection) {
                 // From now on the client's end is where the connection counts.
                 context.database = None;
             }
@@ -411,6 +419,11 @@ impl Interpreter {
             1.0,
         ));
     }
+}
+
+/// Whether the client's end is where a connection counts, and this is the other.
+fn is_told_elsewhere(connection: &Connection) -> bool {
+    connection.other_end.is_some() && connection.vantage == Side::Server
 }
 
 /// Whether a name may be a label. A name that the server did not accept is never learnt: whoever

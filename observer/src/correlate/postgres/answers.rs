@@ -10,8 +10,8 @@ use super::pairing::{Correlator, Emit, Request};
 use super::values::{self, Selection};
 use super::{Execution, Outcome, SqlState};
 use crate::correlate::Body;
-use crate::decode::Span;
 use crate::decode::postgres::{self as wire, Columns, Status, Types, Values};
+use crate::decode::{Lost, Span};
 use crate::time::Timestamp;
 
 /// Types kept of one statement's parameters.
@@ -46,9 +46,16 @@ impl Correlator {
             }
             wire::Body::Error { state, fatal } => self.error(*state, *fatal, stamp, emit),
             wire::Body::CopyIn => self.copy_in(),
-            wire::Body::Gap(_) => {
+            wire::Body::Gap(why) => {
                 self.answers_hidden = Some(Last::default());
                 self.answer = super::pairing::Answer::default();
+                // Where records are lost, a request may be whose loss has not shown yet.
+                if self.requests_doubted || *why != Lost::Budget {
+                    self.doubt(emit);
+                }
+                if self.requests_doubted {
+                    self.block.doubt();
+                }
             }
             wire::Body::Realigned(status) => self.realigned(*status, stamp, emit),
             _ => {}
@@ -199,6 +206,10 @@ impl Correlator {
         }
         if self.expects_tag() || self.unpaired() {
             self.tagged(tag, stamp, emit);
+        } else {
+            // Of a request that was hidden, and it may have been anything.
+            self.doubt(emit);
+            self.ahead = true;
         }
     }
 
@@ -218,7 +229,7 @@ impl Correlator {
     /// A statement ended with this tag.
     pub(super) fn tagged(&mut self, tag: &[u8], stamp: Timestamp, emit: Emit<'_>) {
         let text = self.ended(Outcome::Completed, tag, stamp, emit);
-        let control = text.as_deref().map(|text| &text.control);
+        let control = text.as_deref().and_then(|text| text.control.as_ref());
         match (tag, control) {
             (b"DEALLOCATE", Some(Control::Deallocate(name))) => {
                 self.statements.remove(name.as_bytes());
@@ -227,6 +238,10 @@ impl Correlator {
             _ => {}
         }
         let outcome = self.block.completed(control, tag);
+        if control.is_some_and(|control| !control.fits(tag)) {
+            self.ahead = true;
+            emit(Body::SqlHidden);
+        }
         if outcome.is_some() {
             self.portals_gone(emit);
         }
@@ -325,7 +340,9 @@ impl Correlator {
         if let Some(last) = self.answers_hidden.take() {
             self.settle(last, stamp, emit);
         }
+        self.ahead |= self.queue.is_empty() && self.requests_doubted && !self.requests_hidden;
         let asked = self.boundary();
+        self.requests_doubted &= asked.is_none() || self.requests_hidden;
         self.session_ready(asked, status, stamp, emit);
     }
 
@@ -371,7 +388,7 @@ impl Correlator {
             self.portals_gone(emit);
         }
         if let Some(outcome) = self.block.ready(status) {
-            emit(Body::SqlTransaction(outcome));
+            self.transaction(outcome, emit);
         }
         self.shrink();
     }

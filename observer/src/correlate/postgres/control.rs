@@ -70,6 +70,28 @@ impl Control {
         }
     }
 
+    /// Whether it changes what of a transaction its end speaks of, if it succeeds.
+    pub(super) fn steers(&self) -> bool {
+        !matches!(self, Self::Other | Self::Deallocate(_))
+    }
+
+    /// Whether a statement that does this may end with such a tag; one that does not is another's.
+    pub(super) fn fits(&self, tag: &[u8]) -> bool {
+        let tags: &[&[u8]] = match self {
+            Self::Commit => &[b"COMMIT", b"ROLLBACK"],
+            Self::Rollback | Self::RollbackTo(_) => &[b"ROLLBACK"],
+            Self::Savepoint(_) => &[b"SAVEPOINT"],
+            Self::Release(_) => &[b"RELEASE"],
+            Self::PrepareTransaction(_) => &[b"PREPARE TRANSACTION", b"ROLLBACK"],
+            Self::CommitPrepared(_) => &[b"COMMIT PREPARED"],
+            Self::RollbackPrepared(_) => &[b"ROLLBACK PREPARED"],
+            Self::Deallocate(_) | Self::Other => {
+                return !matches!(tag, b"COMMIT" | b"ROLLBACK" | b"SAVEPOINT" | b"RELEASE");
+            }
+        };
+        tags.contains(&tag)
+    }
+
     /// Whether it ends a transaction if it succeeds.
     pub(super) fn ends(&self) -> bool {
         matches!(

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::pairing::{Correlator, Emit, Finished, Request};
 use super::portals::Name;
 use super::texts::Text;
-use super::{Cell, Execution, Outcome, Which, values};
+use super::{Cell, Execution, Outcome, Transaction, Which, values};
 use crate::correlate::Body;
 use crate::time::Timestamp;
 
@@ -102,7 +102,7 @@ impl Correlator {
             execution.waited = execution.began.seconds_since(requested);
             execution.timed = true;
         }
-        execution.control = text.as_ref().map(|text| text.control.clone());
+        execution.control = text.as_ref().and_then(|text| text.control.clone());
         execution.seconds = stamp.seconds_since(execution.began);
         self.answered = stamp;
         if let Some(earlier) = earlier {
@@ -145,8 +145,16 @@ impl Correlator {
         }
         emit(Body::Sql(execution));
         if let Some(outcome) = transaction {
-            emit(Body::SqlTransaction(outcome));
+            self.transaction(outcome, emit);
         }
+    }
+
+    /// A transaction ended; nothing that it did is sure where answers may be another's.
+    pub(super) fn transaction(&self, outcome: Transaction, emit: Emit<'_>) {
+        if self.ahead {
+            emit(Body::SqlHidden);
+        }
+        emit(Body::SqlTransaction(outcome));
     }
 }
 

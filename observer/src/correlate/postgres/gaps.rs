@@ -34,6 +34,10 @@ impl Correlator {
     pub(super) fn realigned(&mut self, status: Option<Status>, stamp: Timestamp, emit: Emit<'_>) {
         self.answers_hidden = None;
         self.settle(Last::Hidden, stamp, emit);
+        // The last boundary stays; what was sent behind it is not told from what was answered.
+        if self.queue.len() > 1 {
+            self.doubt(emit);
+        }
         self.queue.clear();
         self.overflow = None;
         self.session_ready(None, status, stamp, emit);
@@ -45,8 +49,15 @@ impl Correlator {
         loop {
             let boundary = self.queue.iter().position(Request::is_boundary);
             let Some(boundary) = boundary else {
+                // What was answered was hidden too, and may have ended the transaction.
+                self.doubt(emit);
+                self.block.doubt();
                 break;
             };
+            if self.queue.get(boundary).is_some_and(Request::is_cut) {
+                self.doubt(emit);
+                self.block.doubt();
+            }
             let after = boundary.saturating_add(1);
             let more = self.queue.iter().skip(after).any(Request::is_boundary);
             if !more {
@@ -56,6 +67,10 @@ impl Correlator {
             alone = false;
             self.settle_unit(Last::Hidden, boundary, alone, stamp, emit);
             self.queue.pop_front();
+            if !self.block.in_block() {
+                // It ended there, and how was hidden.
+                self.doubt(emit);
+            }
         }
     }
 
@@ -144,7 +159,11 @@ impl Correlator {
                 } else {
                     self.forget_front()
                 };
-                let ends = text.as_ref().is_some_and(|text| text.control.ends());
+                let control = text.as_ref().and_then(|text| text.control.as_ref());
+                let ends = control.is_some_and(Control::ends);
+                if !ran && control.is_none_or(Control::steers) {
+                    self.doubt(emit);
+                }
                 // Where the end of it all was seen, nothing else can have come between.
                 if text.is_some() && !ends && !matches!(last, Last::Hidden) {
                     self.block.completed(Some(&Control::Other), &[]);
@@ -161,6 +180,12 @@ impl Correlator {
                 }
             }
         }
+    }
+
+    /// Something was hidden that may have undone a part of the transaction.
+    pub(super) fn doubt(&mut self, emit: Emit<'_>) {
+        self.release(None, emit);
+        emit(Body::SqlHidden);
     }
 
     /// Takes a statement off the queue of which nothing can be said but its text.

@@ -81,6 +81,12 @@ impl Request {
         }
     }
 
+    /// Whether its text is cut, so that it may have more statements than are known.
+    pub(super) fn is_cut(&self) -> bool {
+        let cut = |text: &Option<Arc<Text>>| text.as_ref().is_none_or(|text| text.statement.cut);
+        matches!(self, Self::Query { texts, .. } if texts.last().is_none_or(cut))
+    }
+
     /// Whether a `ReadyForQuery` answers it.
     pub(super) fn is_boundary(&self) -> bool {
         matches!(
@@ -120,6 +126,10 @@ pub(super) struct Overflow {
 
 /// Pairs one connection's requests and answers.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is hidden of either side: each may be with or without the others"
+)]
 pub struct Correlator {
     pub(super) shared: Arc<Shared>,
     pub(super) queue: VecDeque<Request>,
@@ -142,6 +152,10 @@ pub struct Correlator {
     pub(super) copying: bool,
     /// Requests were hidden behind those in the queue.
     pub(super) requests_hidden: bool,
+    /// Requests were hidden, and nothing sent after them was answered yet.
+    pub(super) requests_doubted: bool,
+    /// Requests were hidden of a client that sends ahead: which answer is whose is not sure.
+    pub(super) ahead: bool,
     /// Requests that found no room in the queue.
     pub(super) overflow: Option<Overflow>,
     /// Answers were hidden; the last that was seen since.
@@ -166,6 +180,8 @@ impl Correlator {
             skipping: false,
             copying: false,
             requests_hidden: false,
+            requests_doubted: false,
+            ahead: false,
             overflow: None,
             answers_hidden: None,
             shared,
@@ -175,7 +191,7 @@ impl Correlator {
     /// Takes the next message of either side.
     pub fn on(&mut self, message: &Message<'_>, emit: Emit<'_>) {
         match message.side {
-            Side::Client => self.request(message.span, &message.body),
+            Side::Client => self.request(message.span, &message.body, emit),
             Side::Server => self.response(message.span, &message.body, emit),
         }
     }
@@ -224,14 +240,22 @@ impl Correlator {
         }
     }
 
-    fn request(&mut self, span: Span, body: &wire::Body<'_>) {
+    fn request(&mut self, span: Span, body: &wire::Body<'_>, emit: Emit<'_>) {
         if let wire::Body::Gap(_) = body {
             self.requests_hidden = true;
             self.request = None;
+            self.requests_doubted = true;
+            // Their answers may be hidden as well.
+            self.doubt(emit);
             return;
         }
+        if self.queue.is_empty() {
+            self.ahead = false;
+        }
         if self.requests_hidden {
-            // In step again, a client's turn begins when all before it is answered.
+            // In step again, a client's turn begins when all before it is answered, unless it sends
+            // ahead of the answers.
+            self.ahead = !self.queue.is_empty();
             self.requests_hidden = false;
             self.queue.clear();
             self.skipping = false;

@@ -97,6 +97,7 @@ fn describe(bodies: &[Body]) -> String {
             }
             Body::SqlError(code) => writeln!(text, "error {}", state(*code)),
             Body::SqlTransaction(outcome) => writeln!(text, "transaction {}", outcome.label()),
+            Body::SqlHidden => writeln!(text, "hidden"),
             other => writeln!(text, "{other:?}"),
         }
         .unwrap();

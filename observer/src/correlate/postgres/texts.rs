@@ -19,6 +19,8 @@ use super::{Interest, Statement, Wanted};
 const TEXT_BUDGET: usize = 8 * 1024 * 1024;
 /// What a text takes beside its bytes, about.
 const OVERHEAD: usize = 256;
+/// So much of a text that is cut shows what it is not.
+const TELLING: usize = 64;
 /// Names of pgx whose text is remembered beyond the connection that prepared it.
 const NAMES: u32 = 4096;
 /// Prepared statements mapped by all connections together.
@@ -30,7 +32,8 @@ pub(super) struct Text {
     pub(super) statement: Arc<Statement>,
     /// What the rules in force read of it.
     wanted: ArcSwap<Wanted>,
-    pub(super) control: Control,
+    /// What it does to its transaction; `None` where too little of it is known to tell.
+    pub(super) control: Option<Control>,
     /// Whether it was asked for since the budget last looked at it.
     used: AtomicBool,
 }
@@ -170,7 +173,8 @@ impl Texts {
         self.next_id = self.next_id.saturating_add(1);
         let known = Arc::new(Text {
             wanted: ArcSwap::new(self.interest.wanted(&statement)),
-            control: Control::of(text),
+            control: Some(Control::of(text))
+                .filter(|control| !cut || *control == Control::Other && text.len() >= TELLING),
             statement,
             used: AtomicBool::new(false),
         });

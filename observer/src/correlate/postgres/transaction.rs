@@ -70,6 +70,11 @@ impl Block {
         self.open |= running;
     }
 
+    /// Something was answered of which nothing is known.
+    pub(super) fn doubt(&mut self) {
+        self.hidden |= self.open || self.in_block();
+    }
+
     /// A statement's answer was hidden; it may have closed the transaction if `ends`.
     pub(super) fn hide(&mut self, ends: bool) -> Option<Transaction> {
         if ends {
@@ -101,6 +106,9 @@ impl Block {
             Transaction::Rollback
         } else if self.failed {
             Transaction::Failed
+        } else if matches!(before, Some(Status::Block | Status::Failed)) {
+            // A block ends with a tag, or with an error at its COMMIT.
+            Transaction::Unknown
         } else {
             Transaction::Commit
         };

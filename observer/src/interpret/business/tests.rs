@@ -142,7 +142,7 @@ impl Story {
         });
     }
 
-    /// A statement that steers the transaction.
+    /// A statement that steers the transaction; without a tag, its end was hidden.
     fn steers(&mut self, connection: u64, text: &str, tag: &str) {
         let execution = Execution {
             which: Which::Unknown,
@@ -151,7 +151,11 @@ impl Story {
             waited: 0.0,
             seconds: 0.0,
             timed: true,
-            outcome: Outcome::Completed,
+            outcome: if tag.is_empty() {
+                Outcome::Unknown
+            } else {
+                Outcome::Completed
+            },
             tag: tag.into(),
             rows: None,
             control: (!text.is_empty()).then(|| Control::of(text)),
@@ -453,4 +457,67 @@ fn rows_that_were_not_captured_are_unknown() {
     story.does(&says);
     assert_eq!(story.see("naytife"), []);
     assert_eq!(story.see(FACTS), [("CreateOrder unknown", 1.0)]);
+}
+
+#[test]
+fn a_steering_statement_that_was_hidden_leaves_nothing_sure() {
+    for (text, tag) in [
+        ("", "ROLLBACK"),
+        ("", "RELEASE"),
+        ("", "SAVEPOINT"),
+        ("", ""),
+        ("ROLLBACK TO a", ""),
+        ("ROLLBACK TO a", "SELECT"),
+        ("RELEASE a", ""),
+    ] {
+        let mut story = Story::new();
+        story.steers(1, "SAVEPOINT a", "SAVEPOINT");
+        story.runs(1, &create("1"));
+        story.steers(1, text, tag);
+        story.commits(1);
+        assert_eq!(story.see("naytife"), [], "{text} {tag}");
+        assert_eq!(story.see(FACTS), [("CreateOrder unknown", 1.0)]);
+    }
+}
+
+#[test]
+fn what_is_prepared_under_a_hidden_name_is_not_the_next_transactions() {
+    let mut story = Story::new();
+    story.runs(1, &create("1"));
+    story.steers(1, "", "PREPARE TRANSACTION");
+    story.runs(1, &create("2"));
+    story.commits(1);
+    assert_eq!(story.see(ORDERS), [("7 pending", 1.0)]);
+    assert_eq!(
+        story.see(FACTS),
+        [("CreateOrder published", 1.0), ("CreateOrder unknown", 1.0)]
+    );
+}
+
+#[test]
+fn of_two_transactions_prepared_under_one_name_the_first_has_no_known_end() {
+    let mut story = Story::new();
+    for number in ["1", "2"] {
+        story.runs(1, &create(number));
+        story.steers(1, "PREPARE TRANSACTION 'a'", "PREPARE TRANSACTION");
+    }
+    story.steers(1, "COMMIT PREPARED 'a'", "COMMIT PREPARED");
+    assert_eq!(story.see(ORDERS), [("7 pending", 1.0)]);
+    assert_eq!(
+        story.see(FACTS),
+        [("CreateOrder published", 1.0), ("CreateOrder unknown", 1.0)]
+    );
+}
+
+#[test]
+fn a_second_phase_that_was_hidden_leaves_what_was_prepared_unknown() {
+    for (text, tag) in [("", "ROLLBACK PREPARED"), ("ROLLBACK PREPARED 'a'", "")] {
+        let mut story = Story::new();
+        story.runs(1, &create("1"));
+        story.steers(1, "PREPARE TRANSACTION 'a'", "PREPARE TRANSACTION");
+        story.steers(2, text, tag);
+        story.steers(2, "COMMIT PREPARED 'a'", "COMMIT PREPARED");
+        assert_eq!(story.see("naytife"), [], "{text} {tag}");
+        assert_eq!(story.see(FACTS), [("CreateOrder unknown", 1.0)]);
+    }
 }
