@@ -1,8 +1,10 @@
-//! The threads together.
+//! The threads together, and the stages.
 
 use std::time::{Duration, Instant};
 
 use observer_ebpf::Reason;
+
+mod facts;
 
 use super::session::fake::{Fake, show};
 use super::synthetic::{End, Recording};
