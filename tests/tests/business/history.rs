@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use observer_tests::scrape::{Scrape, Selection};
-use postgres::Client;
+use postgres::{Client, Row};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
@@ -30,8 +30,16 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+ALTER TABLE order_items ALTER CONSTRAINT order_items_product_variation_id_fkey DEFERRABLE;
 CREATE TRIGGER remember AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION remember();
 ";
+
+/// What is told in a currency.
+pub(crate) const MONEY: [&str; 3] = [
+    "naytife_orders_value_total",
+    "naytife_revenue_total",
+    "naytife_revenue_refunded_total",
+];
 
 /// Counts and stored amounts, by shop and by what the metric's other labels say.
 #[derive(Clone, Default)]
@@ -87,6 +95,13 @@ impl History {
         self.orders
     }
 
+    /// The same, to be compared with what was published.
+    pub(crate) fn orders_made(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "there are thousands")]
+        let made = self.orders as f64;
+        made
+    }
+
     /// The same without what happened before.
     pub(crate) fn since(mut self, before: &Self) -> Self {
         self.orders -= before.orders;
@@ -118,11 +133,8 @@ impl History {
                 .is(*count)?;
         }
         payments.is(self.payments.values().sum())?;
-        for (metric, amounts) in [
-            ("naytife_orders_value_total", &self.value),
-            ("naytife_revenue_total", &self.revenue),
-            ("naytife_revenue_refunded_total", &self.refunded),
-        ] {
+        let amounts = [&self.value, &self.revenue, &self.refunded];
+        for (metric, amounts) in MONEY.into_iter().zip(amounts) {
             for (shop, amount) in amounts {
                 costs(&scrape.select(metric).with("shop_id", shop), *amount)?;
             }
@@ -164,29 +176,37 @@ impl History {
     }
 }
 
-/// What is in the tables, without regard to how it came there.
-pub(crate) struct Books {
-    shops: u64,
-}
+/// What is in the tables, without regard to how it came there: what the orders that are paid for,
+/// at least in part, are worth in each shop.
+pub(crate) struct Books(BTreeMap<String, Decimal>);
 
 impl Books {
     pub(crate) fn read(client: &mut Client) -> Result<Self> {
-        let shops: i64 = client
-            .query_one("SELECT count(DISTINCT shop_id) FROM orders", &[])?
-            .get(0);
-        Ok(Self {
-            shops: shops.unsigned_abs(),
-        })
+        let rows = client.query(
+            "SELECT shop_id::text, sum(amount) FILTER
+                 (WHERE payment_status IN ('paid', 'partial_refund'))
+             FROM orders GROUP BY shop_id",
+            &[],
+        )?;
+        let worth = |row: &Row| row.get::<_, Option<Decimal>>(1).unwrap_or_default();
+        Ok(Self(
+            rows.iter().map(|row| (row.get(0), worth(row))).collect(),
+        ))
     }
 
-    /// Whether every shop that has orders is told of, and no other.
-    pub(crate) fn equals(&self, scrape: &Scrape) -> Result<()> {
+    /// Whether every shop that has orders is told of, and has earned that.
+    pub(crate) fn equal(&self, scrape: &Scrape) -> Result<()> {
         let shops = scrape.select("naytife_orders_total").by(["shop_id"]);
-        ensure!(
-            shops.len() as u64 == self.shops,
-            "{shops:?} of {}",
-            self.shops
-        );
+        ensure!(shops.len() == self.0.len(), "{shops:?} of {:?}", self.0);
+        for (shop, worth) in &self.0 {
+            let of = |metric| scrape.select(metric).with("shop_id", shop).sum();
+            let earned = of("naytife_revenue_total") - of("naytife_revenue_refunded_total");
+            let expected = major(*worth);
+            ensure!(
+                (earned - expected).abs() < 0.005,
+                "shop {shop} earned {earned}, its orders are worth {expected}"
+            );
+        }
         Ok(())
     }
 }

@@ -2,11 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
-use postgres::types::{ToSql, Type};
-use postgres::{Client, GenericClient, Row};
+use postgres::Client;
 use rust_decimal::Decimal;
 
-use crate::sql;
+use crate::statements::{Made, New, batch, look_at_shop};
+use crate::wire::Wire;
+
+/// Shops that the schema has.
+pub(crate) const SHOPS: i64 = 5;
 
 const PAYMENT: [&str; 5] = ["pending", "paid", "failed", "refunded", "partial_refund"];
 const STATUS: [&str; 5] = [
@@ -17,45 +20,76 @@ const STATUS: [&str; 5] = [
     "refunded",
 ];
 const PROVIDERS: [&str; 3] = ["paystack", "stripe", "flutterwave"];
+/// No product has it.
+const NO_VARIATION: i64 = 1_000_000;
+const FAILS: &str = "SELECT 1/0";
+/// Orders of half a batch.
+const HALF: u64 = 4;
 
-/// Two connections, and the orders that were made over them.
+/// The connections of one shopper.
+pub(crate) struct Connections {
+    pub(crate) clients: [Client; 2],
+    /// One for what no driver sends when asked to.
+    pub(crate) wire: Wire,
+}
+
+/// Connections, and the orders that were made over them.
 pub(crate) struct Shopper {
     random: Rng,
     seed: u64,
     clients: [Client; 2],
-    /// Number, shop and transaction id of each.
-    orders: Vec<(i64, i64, String)>,
+    wire: Wire,
+    /// Payments go only where a shop would let them: none is paid twice, none unpaid refunded.
+    sensible: bool,
+    orders: Vec<Made>,
     made: u64,
+    /// Orders whose row came back, whatever became of them.
+    pub(crate) returned: u64,
 }
 
-/// An order that was written, and may yet be rolled back.
-type Made = (i64, i64, String);
-
 impl Shopper {
-    pub(crate) fn new(seed: u64, clients: [Client; 2]) -> Self {
+    pub(crate) fn new(seed: u64, connections: Connections) -> Self {
         Self {
             random: Rng::with_seed(seed),
             seed,
-            clients,
+            clients: connections.clients,
+            wire: connections.wire,
+            sensible: false,
             orders: Vec::new(),
             made: 0,
+            returned: 0,
         }
+    }
+
+    /// Pays as people do.
+    pub(crate) fn sensible(mut self) -> Self {
+        self.sensible = true;
+        self
+    }
+
+    /// Looks at every shop.
+    pub(crate) fn look_around(&mut self) -> Result<()> {
+        (1..=SHOPS).try_for_each(|shop| look_at_shop(&mut self.clients[0], shop))
     }
 
     /// One thing that somebody might do.
     pub(crate) fn round(&mut self) -> Result<()> {
-        match self.random.u32(0..14) {
+        match self.random.u32(0..20) {
             0 => self.autocommit(),
             1..=3 => self.whole(),
             4 => self.rolled_back(),
             5 => self.failed_item(),
-            6 => self.savepoint(),
-            7 => self.chained(),
-            8 => self.two_phases(),
-            9 => self.nobody(),
-            10 | 11 => self.webhook(),
-            12 => self.rewrite(true),
-            _ => self.rewrite(false),
+            6 => self.failed_commit(),
+            7 => self.savepoint(),
+            8 => self.chained(),
+            9 => self.two_phases(),
+            10 => self.texts(),
+            11 => self.batches(),
+            12 => self.nobody(),
+            13 => self.retried(),
+            14..=16 => self.webhook(),
+            17 => self.rewrite(false),
+            _ => self.rewrite(true),
         }
     }
 
@@ -73,7 +107,15 @@ impl Shopper {
     }
 
     pub(crate) fn commit(&mut self) -> Result<()> {
-        Ok(self.clients[0].batch_execute("commit")?)
+        self.say(0, "commit")
+    }
+
+    /// Sends an order and its COMMIT at once, and leaves without an answer.
+    pub(crate) fn leave(mut self) -> Result<()> {
+        let order = self.new_order().text();
+        let messages = batch(&["BEGIN", &order, "COMMIT"]);
+        std::io::Write::write_all(self.wire.stream(), &messages)?;
+        Ok(())
     }
 
     fn autocommit(&mut self) -> Result<()> {
@@ -86,7 +128,7 @@ impl Shopper {
         let client = self.random.usize(0..2);
         self.say(client, "begin")?;
         let made = self.insert(client)?;
-        self.item(client, &made, 1)?;
+        made.item(self.client(client), 1)?;
         self.say(client, "commit")?;
         self.orders.push(made);
         Ok(())
@@ -102,10 +144,7 @@ impl Shopper {
     fn failed_item(&mut self) -> Result<()> {
         self.say(0, "begin")?;
         let made = self.insert(0)?;
-        ensure!(
-            self.item(0, &made, 1_000_000).is_err(),
-            "there is such a variation"
-        );
+        self.no_item(&made)?;
         // In a failed transaction it is answered with ROLLBACK.
         let end = if self.random.bool() {
             "commit"
@@ -115,13 +154,22 @@ impl Shopper {
         self.say(0, end)
     }
 
+    /// The same, and it is found out at the COMMIT.
+    fn failed_commit(&mut self) -> Result<()> {
+        self.say(0, "begin; set constraints all deferred")?;
+        let made = self.insert(0)?;
+        made.item(&mut self.clients[0], NO_VARIATION)?;
+        ensure!(self.say(0, "commit").is_err(), "there is such a variation");
+        Ok(())
+    }
+
     fn savepoint(&mut self) -> Result<()> {
         self.say(0, "begin")?;
         let first = self.insert(0)?;
         self.say(0, "savepoint a")?;
         let second = self.insert(0)?;
         if self.random.bool() {
-            ensure!(self.item(0, &second, 1_000_000).is_err());
+            self.no_item(&second)?;
         }
         self.say(0, "rollback to savepoint a")?;
         let third = self.insert(0)?;
@@ -145,7 +193,6 @@ impl Shopper {
 
     /// Prepared on one connection, ended on the other.
     fn two_phases(&mut self) -> Result<()> {
-        self.made += 1;
         let id = format!("{}-{}", self.seed, self.made);
         self.say(0, "begin")?;
         let made = self.insert(0)?;
@@ -159,24 +206,84 @@ impl Shopper {
         Ok(())
     }
 
-    /// A payment of an order that is nobody's: the statement changes nothing.
-    fn nobody(&mut self) -> Result<()> {
-        let changed = self.settle(0, "no such transaction", 1, "processing", "paid")?;
-        ensure!(changed == 0);
+    /// Several statements in one text, of which the last fails.
+    fn texts(&mut self) -> Result<()> {
+        let [some, others] = self.several().map(|texts| texts.join("; "));
+        let text = match self.random.u32(0..3) {
+            0 => format!("{some}; {others}; {FAILS}"),
+            1 => format!("{some}; {others}; COMMIT; {FAILS}"),
+            _ => format!("BEGIN; {some}; COMMIT; BEGIN; {others}; ROLLBACK; {FAILS}"),
+        };
+        ensure!(self.say(0, &text).is_err(), "one by zero is something");
         Ok(())
     }
 
-    fn webhook(&mut self) -> Result<()> {
-        let Some((_, shop, transaction)) = self.random.choice(&self.orders).cloned() else {
+    /// The same by the extended protocol, sent before the first answer.
+    fn batches(&mut self) -> Result<()> {
+        let [some, others] = self.several();
+        let all = [some.as_slice(), others.as_slice()].concat();
+        let then = |texts: &[String], last: &[&str]| {
+            let texts = texts.iter().map(String::as_str);
+            batch(&texts.chain(last.iter().copied()).collect::<Vec<_>>())
+        };
+        let (messages, times) = match self.random.u32(0..4) {
+            0 => (then(&all, &[]), 1),
+            1 => (then(&all, &[FAILS]), 1),
+            2 => (then(&all, &["COMMIT", FAILS]), 1),
+            _ => ([then(&some, &[FAILS]), then(&others, &[])].concat(), 2),
+        };
+        self.wire.send(&messages, times)
+    }
+
+    /// A payment of an order that is nobody's: the statement changes nothing.
+    fn nobody(&mut self) -> Result<()> {
+        let nobody = Made {
+            number: 0,
+            shop: 1,
+            transaction: "no such transaction".into(),
+        };
+        let changed = nobody.settle(&mut self.clients[0], ["processing", "paid"])?;
+        ensure!(changed == 0, "somebody's");
+        Ok(())
+    }
+
+    /// Of two that write one order at the same time the database turns one away, who tries again.
+    fn retried(&mut self) -> Result<()> {
+        let Some(order) = self.any() else {
             return self.autocommit();
         };
-        let (status, payment) = (self.pick(&STATUS), self.pick(&PAYMENT));
+        for client in 0..2 {
+            self.say(client, "begin isolation level repeatable read")?;
+            order.look(self.client(client))?;
+        }
+        let first = self.next(&order, 0)?;
+        order.settle(&mut self.clients[0], first)?;
+        self.say(0, "commit")?;
+        let turned_away = order.settle(&mut self.clients[1], first);
+        ensure!(turned_away.is_err(), "both were let through");
+        self.say(1, "rollback")?;
+        self.say(1, "begin isolation level repeatable read")?;
+        let second = self.next(&order, 1)?;
+        order.settle(&mut self.clients[1], second)?;
+        self.say(1, "commit")
+    }
+
+    fn webhook(&mut self) -> Result<()> {
+        let Some(order) = self.any() else {
+            return self.autocommit();
+        };
         let client = self.random.usize(0..2);
         let in_block = self.random.bool();
         if in_block {
             self.say(client, "begin")?;
         }
-        self.settle(client, &transaction, shop, status, payment)?;
+        // Some write without a look at the row.
+        let to = if self.sensible || self.random.bool() {
+            self.next(&order, client)?
+        } else {
+            [self.pick(&STATUS), self.pick(&PAYMENT)]
+        };
+        order.settle(self.client(client), to)?;
         match (in_block, self.random.bool()) {
             (true, true) => self.say(client, "rollback"),
             (true, false) => self.say(client, "commit"),
@@ -184,131 +291,77 @@ impl Shopper {
         }
     }
 
-    /// The platform reads the row and writes all of it, whether anything has changed or not.
+    /// The platform writes all of a row, whether anything has changed or not.
     fn rewrite(&mut self, changes: bool) -> Result<()> {
-        let Some((order, shop, _)) = self.random.choice(&self.orders).cloned() else {
+        let Some(order) = self.any() else {
             return self.autocommit();
         };
-        let (new_status, new_payment) = (self.pick(&STATUS), self.pick(&PAYMENT));
-        let client = &mut self.clients[0];
-        let key: [(&(dyn ToSql + Sync), Type); 2] = [(&order, Type::INT8), (&shop, Type::INT8)];
-        let row = client
-            .query_typed(sql::GET_ORDER, &key)?
-            .pop()
-            .context("the order is gone")?;
-        let text = |column| row.get::<_, String>(column);
-        let optional = |column| row.get::<_, Option<String>>(column);
-        let money = |column| row.get::<_, Decimal>(column);
-        let status = if changes {
-            new_status.into()
-        } else {
-            text("status")
-        };
-        let payment = if changes {
-            new_payment.into()
-        } else {
-            text("payment_status")
-        };
-        let values: [(&(dyn ToSql + Sync), Type); 17] = [
-            (&status, Type::TEXT),
-            (&money("amount"), Type::NUMERIC),
-            (&money("discount"), Type::NUMERIC),
-            (&money("shipping_cost"), Type::NUMERIC),
-            (&money("tax"), Type::NUMERIC),
-            (&text("shipping_address"), Type::TEXT),
-            (&text("payment_method"), Type::TEXT),
-            (&payment, Type::TEXT),
-            (&text("shipping_method"), Type::VARCHAR),
-            (&text("shipping_status"), Type::TEXT),
-            (&optional("transaction_id"), Type::TEXT),
-            (&text("username"), Type::VARCHAR),
-            (&text("customer_name"), Type::VARCHAR),
-            (&optional("customer_email"), Type::VARCHAR),
-            (&optional("customer_phone"), Type::VARCHAR),
-            (&order, Type::INT8),
-            (&shop, Type::INT8),
-        ];
-        client.query_typed(sql::UPDATE_ORDER, &values)?;
-        Ok(())
+        let to = self.next(&order, 0)?.map(str::to_owned);
+        order.rewrite(&mut self.clients[0], |was| if changes { to } else { was })
     }
 
-    fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all.get(self.random.usize(0..all.len()))
-            .copied()
-            .unwrap_or_default()
+    /// Where an order goes from where it is.
+    fn next(&mut self, order: &Made, client: usize) -> Result<[&'static str; 2]> {
+        let row = order.look(self.client(client))?;
+        let payment: String = row.context("the order is gone")?.get("payment_status");
+        if !self.sensible {
+            return Ok([self.pick(&STATUS), self.pick(&PAYMENT)]);
+        }
+        let payments: &[&'static str] = match payment.as_str() {
+            "pending" => &["pending", "paid", "failed"],
+            "failed" => &["failed", "paid"],
+            "paid" => &["paid", "refunded", "partial_refund"],
+            "partial_refund" => &["partial_refund", "refunded"],
+            _ => &["refunded"],
+        };
+        Ok([self.pick(&STATUS), self.pick(payments)])
+    }
+
+    /// The first, or the other one.
+    fn client(&mut self, number: usize) -> &mut Client {
+        let [first, other] = &mut self.clients;
+        if number == 0 { first } else { other }
+    }
+
+    fn any(&mut self) -> Option<Made> {
+        self.random.choice(&self.orders).cloned()
+    }
+
+    fn pick(&mut self, all: &[&'static str]) -> &'static str {
+        self.random.choice(all).copied().unwrap_or_default()
     }
 
     fn say(&mut self, client: usize, text: &str) -> Result<()> {
-        Ok(self.clients[client].batch_execute(text)?)
+        Ok(self.client(client).batch_execute(text)?)
     }
 
-    fn insert(&mut self, client: usize) -> Result<Made> {
-        self.made += 1;
-        let transaction = format!("t-{}-{}", self.seed, self.made);
-        let shop = i64::from(self.random.i32(1..=5));
-        let provider = self.pick(&PROVIDERS);
-        // Minor units in a column for major ones, and some that are not whole.
-        let amount = Decimal::new(i64::from(self.random.i32(1..90_000_000)), 2);
-        let nothing: Option<String> = None;
-        let nobody: Option<uuid::Uuid> = None;
-        let values: [(&(dyn ToSql + Sync), Type); 17] = [
-            (&"pending", Type::TEXT),
-            (&amount, Type::NUMERIC),
-            (&Decimal::ZERO, Type::NUMERIC),
-            (&Decimal::ZERO, Type::NUMERIC),
-            (&Decimal::ZERO, Type::NUMERIC),
-            (&"1 Long Street", Type::TEXT),
-            (&provider, Type::TEXT),
-            (&"pending", Type::TEXT),
-            (&"courier", Type::VARCHAR),
-            (&"pending", Type::TEXT),
-            (&transaction, Type::TEXT),
-            (&"guest", Type::VARCHAR),
-            (&nobody, Type::UUID),
-            (&shop, Type::INT8),
-            (&"Jo Customer", Type::VARCHAR),
-            (&nothing, Type::VARCHAR),
-            (&nothing, Type::VARCHAR),
-        ];
-        let row: Row = self.clients[client]
-            .query_typed(sql::CREATE_ORDER, &values)?
-            .pop()
-            .context("no order came back")?;
-        Ok((row.get("order_id"), shop, transaction))
-    }
-
-    fn item(&mut self, client: usize, made: &Made, variation: i64) -> Result<()> {
-        let values: [(&(dyn ToSql + Sync), Type); 5] = [
-            (&1_i64, Type::INT8),
-            (&Decimal::ONE, Type::NUMERIC),
-            (&variation, Type::INT8),
-            (&made.0, Type::INT8),
-            (&made.1, Type::INT8),
-        ];
-        self.clients[client].query_typed(sql::CREATE_ORDER_ITEM, &values)?;
+    fn no_item(&mut self, order: &Made) -> Result<()> {
+        let given = order.item(&mut self.clients[0], NO_VARIATION);
+        ensure!(given.is_err(), "there is such a variation");
         Ok(())
     }
 
-    /// What a webhook runs; how many orders it changed.
-    fn settle(
-        &mut self,
-        client: usize,
-        transaction: &str,
-        shop: i64,
-        status: &str,
-        payment: &str,
-    ) -> Result<usize> {
-        let client = &mut self.clients[client];
-        let key: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&transaction, Type::TEXT), (&shop, Type::INT8)];
-        client.query_typed(sql::GET_ORDER_BY_TRANSACTION, &key)?;
-        let values: [(&(dyn ToSql + Sync), Type); 4] = [
-            (&transaction, Type::TEXT),
-            (&shop, Type::INT8),
-            (&status, Type::TEXT),
-            (&payment, Type::TEXT),
-        ];
-        let rows = client.query_typed(sql::UPDATE_ORDER_BY_TRANSACTION, &values)?;
-        Ok(rows.len())
+    fn new_order(&mut self) -> New {
+        self.made += 1;
+        New {
+            shop: self.random.i64(1..=SHOPS),
+            transaction: format!("t-{}-{}", self.seed, self.made),
+            provider: self.pick(&PROVIDERS),
+            // Minor units in a column for major ones, and some that are not whole.
+            amount: Decimal::new(self.random.i64(1..90_000_000), 2),
+        }
+    }
+
+    /// Statements that make orders, in two halves; their rows come back.
+    fn several(&mut self) -> [Vec<String>; 2] {
+        self.returned += 2 * HALF;
+        [(); 2].map(|()| (0..HALF).map(|_| self.new_order().text()).collect())
+    }
+
+    fn insert(&mut self, client: usize) -> Result<Made> {
+        let order = self.new_order();
+        let made = order.insert(self.client(client))?;
+        self.returned += 1;
+        Ok(made)
     }
 }
