@@ -51,6 +51,9 @@ use why::Why;
 
 /// Transactions that wait for their second phase.
 const PREPARED: u32 = 1024;
+/// Candidates of all transactions that are open or prepared; beyond it they are unknown. One takes
+/// about 300 bytes.
+const CANDIDATES: usize = 65_536;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -107,6 +110,8 @@ pub(super) struct Business {
     /// Of connections that have something pending.
     stages: Map<ConnectionKey, Stage<Candidate>>,
     prepared: LruMap<(Symbol, Box<str>), Prepared, ByLength>,
+    /// Candidates in `stages` and in `prepared`.
+    held: usize,
     /// Where somebody asked why.
     journal: Option<Box<Journal>>,
     /// Label values that requests told.
@@ -143,6 +148,7 @@ impl Business {
             program,
             stages: Map::default(),
             prepared: LruMap::new(ByLength::new(PREPARED)),
+            held: 0,
             journal: None,
             words: Names::new(WORDS),
         }
@@ -186,6 +192,7 @@ impl Business {
 
     /// Of what is pending nothing more will be known.
     pub(super) fn abandon(&mut self, why: &Why, context: &mut Context<'_>) {
+        self.held = 0;
         let stages = std::mem::take(&mut self.stages);
         for mut stage in stages.into_values() {
             self.tell(stage.take().0, Fate::Unknown, why, context);
@@ -238,10 +245,17 @@ impl Business {
             return;
         }
         let stage = self.stages.entry(context.connection).or_default();
-        let refused: Vec<Candidate> = candidates
-            .into_iter()
-            .filter_map(|candidate| stage.push(candidate))
-            .collect();
+        let mut refused = Vec::new();
+        for candidate in candidates {
+            if self.held >= CANDIDATES {
+                refused.push(candidate);
+                continue;
+            }
+            match stage.push(candidate) {
+                None => self.held += 1,
+                Some(candidate) => refused.push(candidate),
+            }
+        }
         self.tell(refused, Fate::Unknown, &Why::TooMany, context);
     }
 
@@ -267,6 +281,7 @@ impl Business {
             return;
         };
         let (candidates, sure) = stage.take();
+        self.held -= candidates.len();
         self.settle(candidates, sure, end, error, context);
     }
 
@@ -297,6 +312,7 @@ impl Business {
                 let stage = self.stages.get_mut(&connection);
                 let undone = stage.map(|stage| stage.steer(control));
                 let undone = undone.unwrap_or_default();
+                self.held -= undone.len();
                 self.tell(undone, Fate::RolledBack, &Why::BackToSavepoint, context);
             }
             (Some(Control::PrepareTransaction(id)), "PREPARE TRANSACTION") => {
@@ -331,7 +347,9 @@ impl Business {
             forgotten = self.prepared.pop_oldest().map(|(_, oldest)| oldest);
             why = Why::TooManyPrepared;
         }
-        self.tell(forgotten.unwrap_or_default().0, Fate::Unknown, &why, context);
+        let (forgotten, _) = forgotten.unwrap_or_default();
+        self.held -= forgotten.len();
+        self.tell(forgotten, Fate::Unknown, &why, context);
         if !candidates.is_empty() {
             self.prepared.insert(key, (candidates, sure));
         }
@@ -340,6 +358,7 @@ impl Business {
     fn second_phase(&mut self, id: &str, end: Transaction, context: &mut Context<'_>) {
         let key = (context.database, Box::from(id));
         if let Some((candidates, sure)) = self.prepared.remove(&key) {
+            self.held -= candidates.len();
             return self.settle(candidates, sure, end, None, context);
         }
         // On a connection whose database is not known it may have been any of this name.
@@ -351,6 +370,7 @@ impl Business {
         if let Some(key) = any.cloned()
             && let Some((candidates, _)) = self.prepared.remove(&key)
         {
+            self.held -= candidates.len();
             self.tell(candidates, Fate::Unknown, &Why::EndHidden, context);
         }
     }
@@ -408,7 +428,8 @@ impl Business {
         }
     }
 
-    /// Counts what became of candidates; what only shows something is none.
+    /// Counts what became of candidates; what only shows something is none. What may have changed
+    /// is not known any more.
     fn tell(
         &mut self,
         candidates: Vec<Candidate>,
@@ -416,12 +437,17 @@ impl Business {
         why: &Why,
         context: &mut Context<'_>,
     ) {
+        let program = Arc::clone(&self.program);
         for candidate in candidates {
-            let rule = self.program.rules.get(candidate.rule);
-            if rule.is_some_and(|rule| rule.does != Does::Show) {
-                let values = candidate.values.as_ref().ok();
-                self.note(candidate.rule, values, Some(fate), context, || why.clone());
-                self.count(candidate.rule, fate, context);
+            let rule = program.rules.get(candidate.rule);
+            let Some(rule) = rule.filter(|rule| rule.does != Does::Show) else {
+                continue;
+            };
+            let values = candidate.values.as_ref().ok();
+            self.note(candidate.rule, values, Some(fate), context, || why.clone());
+            self.count(candidate.rule, fate, context);
+            if let (Fate::Unknown, Some(values)) = (fate, values) {
+                self.memory.doubt(&program, rule, values, context);
             }
         }
     }

@@ -93,6 +93,37 @@ impl Memory {
         self.happen(program, rule.entity, &key, (rule.does, values), context)
     }
 
+    /// Whether this happened is not known: of an entity that is remembered, what it would have
+    /// changed is not known any more either.
+    pub(super) fn doubt(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        values: &Values,
+        context: &mut Context<'_>,
+    ) {
+        if !matches!(rule.does, Does::Create | Does::Change) {
+            return;
+        }
+        let entity = program.entities.get(rule.entity);
+        let Some(key) = entity.and_then(|entity| key_of(entity, values)) else {
+            return;
+        };
+        let kind = self.kinds.get_mut(rule.entity);
+        let Some(known) = kind.and_then(|kind| kind.get(&key)) else {
+            return;
+        };
+        let before = known.clone();
+        for (known, said) in known.values.iter_mut().zip(values) {
+            if said.is_some() && known != said {
+                *known = None;
+            }
+        }
+        let after = known.clone();
+        self.gauges
+            .weigh(program, rule.entity, Some(&before), Some(&after), context);
+    }
+
     /// All that are remembered with the fields that the rule names are no more. Looks at every one
     /// of the kind: what deletes others is rare, and how many there are is bounded.
     fn delete_every(

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 mod orphans;
 
 use super::{Business, Context};
+use super::{CANDIDATES, stage};
 use crate::correlate::postgres::{
     Cell, Control, Execution, Outcome, SqlState, Statement, Transaction, Value, Which,
 };
@@ -373,6 +374,42 @@ fn what_was_seen_twice_is_counted_once() {
             ("UpdateOrderStatusByTransactionID repeated", 1.0),
         ]
     );
+}
+
+#[test]
+fn what_may_have_changed_is_not_known_any_more() {
+    let mut story = Story::new();
+    story.does(&create("1"));
+    story.runs(1, &rewrite("1", "processing", "paid"));
+    story.transaction(1, Transaction::Unknown);
+    // Whether it was paid before is not known, so it moves no money; its status is the same.
+    story.does(&rewrite("1", "pending", "paid"));
+    assert_eq!(story.see(ORDERS), [("7 pending", 1.0), ("7 unknown", 1.0)]);
+    assert_eq!(story.see("naytife_revenue_total "), []);
+    assert_eq!(
+        story.see(FACTS),
+        [("CreateOrder published", 1.0), ("UpdateOrder unknown", 2.0)]
+    );
+}
+
+#[test]
+fn transactions_that_are_open_hold_a_bounded_number_of_rows_together() {
+    let mut story = Story::new();
+    let whole = CANDIDATES / stage::LIMIT;
+    for connection in 0..=whole as u64 {
+        for _ in 0..stage::LIMIT {
+            story.runs(connection, &create("1"));
+        }
+    }
+    assert_eq!(
+        story.see(FACTS),
+        [("CreateOrder unknown", stage::LIMIT as f64)]
+    );
+    for connection in 0..=whole as u64 {
+        story.transaction(connection, Transaction::Rollback);
+    }
+    story.does(&create("2"));
+    assert_eq!(story.see(ORDERS), [("7 pending", 1.0)]);
 }
 
 #[test]

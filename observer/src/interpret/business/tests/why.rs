@@ -220,17 +220,18 @@ fn the_metrics_that_a_row_moved_stand_beside_it_and_no_other() {
     story.does(&shop("GetShop", "PUBLISHED"));
     story.does(&shop("UpdateShop", "SUSPENDED"));
     let notes = story.business.explained();
-    let moved: Vec<_> = notes[1]
+    let mut moved: Vec<_> = notes[1]
         .moved
         .iter()
         .map(|moved| (moved.metric.row().name, moved.labels.join(" "), moved.by))
         .collect();
+    moved.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
     assert_eq!(
         moved,
         [
             ("naytife_shops", "published".to_owned(), -1.0),
-            ("naytife_shops_active_total", String::new(), -1.0),
             ("naytife_shops", "suspended".to_owned(), 1.0),
+            ("naytife_shops_active_total", String::new(), -1.0),
         ]
     );
 }
