@@ -74,15 +74,17 @@ pub struct Settings {
     pub trusted_path_ids: usize,
 }
 
-/// Which end owns a database's facts where a pooler stands between it and its clients: its
-/// statements pass there twice.
+/// Which end of a connection owns a database's facts: with several agents each end may be another's,
+/// and where a pooler stands between, statements pass twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Authority {
-    /// The application's: a pooler's way to the database yields none while its clients are seen.
+    /// The client's: of a connection that is observed at the server's end alone there are none, nor
+    /// of a pooler's way to the database while its clients are seen.
     #[default]
     Client,
-    /// The database's: a way to a pooler yields none while the pooler's way to the database is seen.
+    /// The database's: of a connection that is observed at the client's end alone there are none,
+    /// nor of a way to a pooler while the pooler's way to the database is seen.
     Server,
 }
 
@@ -304,14 +306,15 @@ impl Interpreter {
             Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_) | Body::SqlHidden
                 if self.connections.is_hop(exchange.connection) =>
             {
-                // What was taken before it was known for a hop is told by others.
-                self.forsaken(exchange, out);
                 if let Body::Sql(_) = &exchange.body {
                     let labels = [context.service, database];
                     out(fact(Metric::DatabaseHopExecutions, &labels, 1.0));
                 }
-                if self.authority == Authority::Server {
+                if self.owns_facts(exchange.connection) {
                     self.passed_on(exchange, database, out);
+                } else {
+                    // What was taken before it was known for a hop is told by others.
+                    self.forsaken(exchange, out);
                 }
             }
             Body::Opened => out(fact(Metric::TcpConnectionsOpened, &ends, 1.0)),

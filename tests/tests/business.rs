@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow, ensure};
 use nix::sys::signal::Signal;
-use observer_tests::agent::Agent;
+use observer_tests::agent::{Agent, Options};
 use observer_tests::cgroup::Cgroup;
 use observer_tests::network::{Faults, Namespace, Relay, SERVER};
 use observer_tests::pgbouncer::{PgBouncer, Pooling};
@@ -168,7 +168,11 @@ fn revenue_without_refunds_is_what_the_paid_orders_are_worth() -> Result<()> {
 #[test]
 fn the_servers_end_publishes_the_same() -> Result<()> {
     let scene = Scene::new()?;
-    let agent = Agent::observe(&[&scene.servers])?;
+    let agent = Agent::start(&Options {
+        cgroups: &[&scene.servers],
+        config: Some("interpret:\n  authority: server\n"),
+        ..Options::default()
+    })?;
     let shoppers = shop(scene.shoppers(scene.server.address())?, ROUNDS / 3)?;
     is_told(&agent.settled()?, &scene.history()?, &shoppers)
 }

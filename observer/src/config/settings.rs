@@ -74,7 +74,7 @@ settings! {
     "reassembly.connections", reassembly.connections, "Connections with state in user space; the idlest is forgotten for a new one.";
     "reassembly.held_bytes", reassembly.held_bytes, "Bytes one direction may hold back for bytes before them.";
     "reassembly.held_segments", reassembly.held_segments, "Segments one direction may hold back likewise.";
-    "interpret.authority", interpret.authority, "client or server: the end that owns a database's facts where a pooler stands between.";
+    "interpret.authority", interpret.authority, "client or server: the end of a connection that owns a database's facts; what is observed at the other end alone yields none.";
     "interpret.label_values", interpret.label_values, "Distinct label values, at most 256 bytes each.";
     "interpret.connections", interpret.connections, "Connections whose service and database are remembered.";
     "interpret.entities", interpret.entities, "Orders, shops and the like that are remembered, of each kind; the one not seen for the longest is forgotten.";

@@ -189,6 +189,12 @@ impl Connections {
         context.hop
     }
 
+    /// Whether an end that is observed of a connection is this one.
+    pub(super) fn is_seen_at(&mut self, key: ConnectionKey, side: Side) -> bool {
+        let context = self.table.get(&key);
+        context.is_some_and(|context| context.vantage == side || context.other_end.is_some())
+    }
+
     /// Whether a connection leads to a pooler that is seen to speak to a database; once it did, it
     /// does until it ends.
     pub(super) fn is_front(&mut self, key: ConnectionKey) -> bool {

@@ -11,6 +11,7 @@ use super::shops::{Shops, id_of};
 use super::sql::Named;
 use crate::correlate::postgres::{Execution, Outcome, SqlState, Transaction, Value};
 use crate::correlate::{Body, Exchange};
+use crate::decode::Side;
 use crate::export::{Fact, Metric, Symbol, Symbols};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
@@ -109,10 +110,19 @@ impl Interpreter {
         ));
     }
 
-    /// Whether the business is told of what passes on a connection that is no hop: unless it leads
-    /// to a pooler that passes it on, and the database's end owns the facts.
+    /// Whether the business is told of what passes on a connection: where its end that owns the
+    /// facts is observed, and no other connection passes on the same for that end.
     pub(super) fn owns_facts(&mut self, connection: ConnectionKey) -> bool {
-        self.authority == Authority::Client || !self.connections.is_front(connection)
+        let connections = &mut self.connections;
+        match self.authority {
+            Authority::Client => {
+                connections.is_seen_at(connection, Side::Client) && !connections.is_hop(connection)
+            }
+            Authority::Server => {
+                connections.is_seen_at(connection, Side::Server)
+                    && !connections.is_front(connection)
+            }
+        }
     }
 
     /// A pooler's way to the database owns its facts.
@@ -135,6 +145,7 @@ impl Interpreter {
                 means(&mut self.business, named, execution, context);
             }
             Body::SqlTransaction(end) => self.settled(*end, exchange, database, out),
+            Body::SqlHidden => self.business.doubt(exchange.connection),
             _ => {}
         }
     }

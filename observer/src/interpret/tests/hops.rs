@@ -157,30 +157,79 @@ fn who_only_claims_to_be_a_client_makes_no_pooler() {
     assert_eq!(story.see("database_query_duration_seconds").len(), 1);
 }
 
-/// What a rule of the business speaks of.
-const SPOKEN_OF: &str = "-- name: DeleteCustomer :exec\nDELETE";
+/// Deletes a shop on a connection, and commits.
+fn deletes(story: &mut Story, connection: u64, shop: i64) {
+    let execution = Execution {
+        parameters: smallvec![Some(int8(shop))],
+        ..execution("-- name: DeleteShop :exec\nDELETE", "DELETE", 1)
+    };
+    story.sql(connection, 2, execution);
+    story.at(
+        connection,
+        2,
+        Body::SqlTransaction(postgres::Transaction::Commit),
+    );
+}
 
 #[test]
 fn each_fact_is_owned_by_one_end_whichever_the_setting_says() {
     for row in &ROWS {
-        for (authority, at_the_back) in [(Authority::Client, 0), (Authority::Server, 1)] {
+        for authority in [Authority::Client, Authority::Server] {
             let mut story = Story::new(&Settings {
                 authority,
                 ..Settings::default()
             });
             meet(&mut story, row);
-            let facts = |story: &Story| {
-                let facts = story.series.iter();
-                let facts = facts.filter(|(series, _)| series.starts_with("observer_facts_total"));
-                facts.map(|(_, (_, times))| times).sum::<u32>()
+            let side = match authority {
+                Authority::Client => Side::Client,
+                Authority::Server => Side::Server,
             };
-            story.sql(2, 2, execution(SPOKEN_OF, "DELETE", 1));
-            story.at(2, 2, Body::SqlTransaction(postgres::Transaction::Commit));
-            let (back, both) = if row.is_hop { (at_the_back, 1) } else { (1, 2) };
-            assert_eq!(facts(&story), back, "{} {authority:?}", row.name);
-            story.sql(1, 3, execution(SPOKEN_OF, "DELETE", 1));
-            story.at(1, 3, Body::SqlTransaction(postgres::Transaction::Commit));
-            assert_eq!(facts(&story), both, "{} {authority:?}", row.name);
+            let is_seen = |end: &End| end.vantage == side || end.other.is_some();
+            let by_client = authority == Authority::Client;
+            let back = is_seen(&row.back) && !(row.is_hop && by_client);
+            let front = is_seen(&row.front) && (!row.is_hop || by_client);
+            // The shops differ, so that what is told twice is counted twice.
+            deletes(&mut story, 2, 8);
+            deletes(&mut story, 1, 7);
+            let published = story
+                .series
+                .get("observer_facts_total{DeleteShop,published}");
+            let published = published.map_or(0, |(_, times)| *times);
+            let expected = u32::from(back) + u32::from(front);
+            assert_eq!(published, expected, "{} {authority:?}", row.name);
+            let facts = story.series.iter();
+            let facts = facts.filter(|(series, _)| series.starts_with("observer_facts_total"));
+            assert_eq!(facts.count(), usize::from(expected > 0), "{}", row.name);
+            if row.is_hop {
+                assert!(expected <= 1, "{}", row.name);
+            }
         }
     }
+}
+
+#[test]
+fn what_is_hidden_on_a_poolers_way_to_the_database_leaves_nothing_sure() {
+    let mut story = Story::new(&Settings {
+        authority: Authority::Server,
+        ..Settings::default()
+    });
+    let row = ROWS.iter().find(|row| row.name == "seen everywhere");
+    meet(&mut story, row.unwrap());
+    let execution = Execution {
+        parameters: smallvec![Some(int8(7))],
+        ..execution("-- name: DeleteShop :exec\nDELETE", "DELETE", 1)
+    };
+    story.sql(2, 2, execution);
+    story.at(2, 3, Body::SqlHidden);
+    story.at(2, 4, Body::SqlTransaction(postgres::Transaction::Commit));
+    assert!(
+        story
+            .series
+            .contains_key("observer_facts_total{DeleteShop,unknown}")
+    );
+    assert!(
+        !story
+            .series
+            .contains_key("observer_facts_total{DeleteShop,published}")
+    );
 }
