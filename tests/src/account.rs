@@ -127,10 +127,10 @@ fn of<'a>(scrape: &'a Scrape, metric: &str, service: &str) -> Selection<'a> {
 }
 
 #[derive(Default)]
-struct Lines(BTreeMap<String, (u64, u64)>);
+pub(crate) struct Lines(BTreeMap<String, (u64, u64)>);
 
 impl Lines {
-    fn sent(&mut self, what: String, count: u64) {
+    pub(crate) fn sent(&mut self, what: String, count: u64) {
         self.0.entry(what).or_default().0 += count;
     }
 
@@ -139,7 +139,7 @@ impl Lines {
         clippy::cast_sign_loss,
         reason = "a counter is a whole number that is not negative"
     )]
-    fn counted(&mut self, what: String, count: f64) {
+    pub(crate) fn counted(&mut self, what: String, count: f64) {
         self.0.entry(what).or_default().1 += count as u64;
     }
 
@@ -147,7 +147,7 @@ impl Lines {
         self.0.remove(what);
     }
 
-    fn list(self) -> Vec<Line> {
+    pub(crate) fn list(self) -> Vec<Line> {
         self.0
             .into_iter()
             .filter(|(_, (sent, counted))| sent + counted > 0)

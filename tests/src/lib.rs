@@ -13,6 +13,7 @@ pub mod languages;
 pub mod load;
 pub mod network;
 pub mod nginx;
+pub mod orders;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

@@ -20,6 +20,7 @@ use observer_tests::agent::Agent;
 use observer_tests::apps::App;
 use observer_tests::cgroup::Cgroup;
 use observer_tests::load::{self, Plan, Progress, Sent};
+use observer_tests::orders;
 use observer_tests::postgres::Postgres;
 use observer_tests::process::Place;
 use observer_tests::redis::Redis;
@@ -133,6 +134,8 @@ fn start(interrupted: &Interrupted) -> Result<Stage> {
     let cgroup = Cgroup::create(SERVICE)?;
     let url = postgres.url(DATABASE);
     let shop = App::shop(&Place::within(&cgroup), &url, redis.address())?;
+    // In the shop's own transactions, and without a word on its connections.
+    orders::note(&url)?;
     interrupted.check()?;
     say(&format!("observing the cgroup {}", cgroup.path().display()));
     let agent = Agent::observe(&[&cgroup])?;
@@ -185,7 +188,9 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
     // The shop's own connections have no application name.
     let log = stage.postgres.statements()?.of(DATABASE).by("");
     let (usage, lookups) = (stage.redis.usage()?, stage.redis.lookups()?);
+    let orders = orders::account(&mut stage.postgres.client(DATABASE)?, &scrape)?;
     let sections = [
+        ("Orders, noted by a trigger", orders),
         (
             "HTTP, sent by the load",
             account::http(sent, &scrape, SERVICE),
@@ -207,8 +212,12 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
     let sum = |metric| scrape.select(metric).with("service", SERVICE).sum();
     let verdict = match (wrong, sent.unanswered, &settled) {
         (0, 0, Ok(_)) => format!(
-            "Counted as sent: {} requests, {} SQL executions, {} Redis commands.\n\
+            "Counted as sent: {} orders, to the cent; {} requests, {} SQL executions, {} Redis commands.\n\
              The ledger closes: every byte is accounted for.",
+            scrape
+                .select("naytife_orders_total")
+                .with("status", "pending")
+                .sum(),
             sum("naytife_http_request_duration_seconds_count"),
             sum("naytife_database_query_duration_seconds_count"),
             sum("naytife_redis_commands_total"),
@@ -221,7 +230,7 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
         "{}\n{verdict}\n",
         table::accounts(&sections, size().columns)
     );
-    eprintln!("Three of the {} lines of /metrics:\n", scrape.lines());
+    eprintln!("Some of the {} lines of /metrics:\n", scrape.lines());
     for line in EXAMPLES.iter().filter_map(|start| largest(&text, start)) {
         eprintln!("  {line}");
     }
@@ -230,7 +239,8 @@ fn conclude(stage: &Stage, sent: &Sent) -> Result<bool> {
 }
 
 /// The beginnings of lines that show what there is.
-const EXAMPLES: [&str; 3] = [
+const EXAMPLES: [&str; 4] = [
+    "naytife_revenue_total{",
     "naytife_http_request_duration_seconds_count{method=\"POST\",endpoint=\"/v1/shops/{shop_id}/orders\"",
     "naytife_database_query_duration_seconds_count{service=\"shop\",database=\"naytifedb\",query=\"CreateOrder\"",
     "naytife_redis_lookups_total{service=\"shop\",result=\"hit\"",
