@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   interpret ── Fact ──▶ Recorder ──▶ series ◀── Scrape ◀── /metrics
-//!                (one thread writes)   (atomics)   Agent ─┘  (the server reads)
+//!                (one thread writes)   (atomics)   Agent ─┤  (the server reads)
+//!                                       Source ── Families ─┘
 //! ```
 //!
 //! Everything that knows the `prometheus` crate or the text format is in here.
@@ -15,6 +16,7 @@ pub mod balance;
 pub mod catalog;
 pub mod document;
 pub mod encode;
+pub mod families;
 pub mod figures;
 pub mod http;
 pub mod limits;
@@ -22,14 +24,17 @@ mod page;
 pub mod recorder;
 pub mod registry;
 mod series;
+pub mod sources;
 pub mod status;
 pub mod symbols;
 
 pub use agent::{Agent, Observed};
 pub use catalog::Metric;
+pub use families::{Families, Source};
 pub use limits::Limits;
 pub use recorder::Recorder;
 pub use registry::Registry;
+pub use sources::Sources;
 pub use status::Overview;
 pub use symbols::{Symbol, Symbols};
 

@@ -45,7 +45,7 @@ fn metrics(recording: &Recording) -> String {
     for record in recording.records() {
         replay.record(&record);
     }
-    let chunks: Vec<Vec<u8>> = replay.finish(&End::default()).collect();
+    let chunks: Vec<bytes::Bytes> = replay.finish(&End::default()).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }
 

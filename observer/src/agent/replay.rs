@@ -207,7 +207,7 @@ impl Replay {
     }
 
     /// Everything was taken: the metrics as of then, piece by piece.
-    pub fn finish(mut self, end: &End) -> impl Iterator<Item = Vec<u8>> {
+    pub fn finish(mut self, end: &End) -> impl Iterator<Item = bytes::Bytes> {
         let now = self.newest.max(Timestamp(end.time));
         self.step(Some(now));
         let played = Played {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Parts, check};
 use crate::config::{Config, Layers, Selection};
 use crate::export::http::Patience;
-use crate::export::{Agent, Observed, Overview, Recorder, http};
+use crate::export::{Agent, Observed, Overview, Recorder, Sources, http};
 
 /// How long draining may take; the process ends within two seconds of the signal.
 const DRAIN: Duration = Duration::from_millis(1500);
@@ -139,7 +139,9 @@ async fn observe(
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
     let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-    let server = http::serve(listener, Arc::clone(&overview), Patience::default());
+    let sources = Sources::default();
+    let patience = Patience::default();
+    let server = http::serve(listener, Arc::clone(&overview), sources, patience);
     let mut server = tokio::spawn(server);
     let (failure, mut failures) = mpsc::channel(1);
     let setup = Setup {

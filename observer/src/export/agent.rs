@@ -118,6 +118,10 @@ pub(super) struct Scrapes {
     pub(super) accept_errors: AtomicU64,
     /// Pages and statuses that were refused because too many were on their way.
     pub(super) views_refused: AtomicU64,
+    /// Scrapes without what [`super::Sources`] should have read, because that took too long.
+    pub(super) without_sources: AtomicU64,
+    /// Lines that were read and could not be exposed.
+    pub(super) lines_refused: AtomicU64,
 }
 
 /// The agent: a pipeline once there is one, and what is known without.
@@ -199,6 +203,8 @@ impl Agent {
         let http = [
             ("http", "accept", &self.scrapes.accept_errors),
             ("http", "busy", &self.scrapes.views_refused),
+            ("http", "late", &self.scrapes.without_sources),
+            ("http", "line", &self.scrapes.lines_refused),
         ]
         .map(|(stage, kind, count)| (stage, kind, count.load(Ordering::Relaxed)));
         let export =

@@ -9,10 +9,12 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prometheus::proto;
 
 use super::agent::Agent;
 use super::catalog::{CATALOG, Kind, Row};
+use super::families::Families;
 use super::registry::{Family, Registry};
 use super::series::Series;
 
@@ -32,6 +34,8 @@ pub struct Scrape {
     current: Option<usize>,
     /// What is left of the current family.
     series: std::vec::IntoIter<Arc<Series>>,
+    /// What was read for this scrape, to come last.
+    read: Bytes,
 }
 
 impl Scrape {
@@ -47,14 +51,22 @@ impl Scrape {
             families,
             current: None,
             series: Vec::new().into_iter(),
+            read: Bytes::new(),
         }
+    }
+
+    /// With what was read for it.
+    #[must_use]
+    pub fn with(mut self, read: Families) -> Self {
+        self.read = read.into_text().into();
+        self
     }
 }
 
 impl Iterator for Scrape {
-    type Item = Vec<u8>;
+    type Item = Bytes;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Bytes> {
         let mut text = Text::default();
         while text.0.len() < CHUNK {
             let family = self
@@ -79,7 +91,11 @@ impl Iterator for Scrape {
                 break;
             }
         }
-        (!text.0.is_empty()).then_some(text.0)
+        if !text.0.is_empty() {
+            return Some(text.0.into());
+        }
+        let chunk = self.read.split_to(self.read.len().min(CHUNK));
+        (!chunk.is_empty()).then_some(chunk)
     }
 }
 
@@ -90,9 +106,56 @@ pub(super) struct Text(Vec<u8>);
 impl Text {
     /// `# HELP` and `# TYPE`.
     pub(super) fn header<M>(&mut self, row: &Row<M>) {
-        self.put(&["# HELP ", row.name, " "]);
-        escape(row.help, false, |part| self.put(&[part]));
-        self.put(&["\n# TYPE ", row.name, " ", row.kind.name(), "\n"]);
+        self.head(row.name, row.help, row.kind.name());
+    }
+
+    /// The same of a family that is in no table.
+    pub(super) fn head(&mut self, name: &str, help: &str, kind: &str) {
+        self.put(&["# HELP ", name, " "]);
+        escape(help, false, |part| self.put(&[part]));
+        self.put(&["\n# TYPE ", name, " ", kind, "\n"]);
+    }
+
+    /// A line of a family whose labels are not rendered yet.
+    pub(super) fn line(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        self.put(&[name, suffix]);
+        let mut before = "{";
+        for (label, content) in labels {
+            self.put(&[before, label, "=\""]);
+            escape(content, true, |part| self.put(&[part]));
+            self.put(&["\""]);
+            before = ",";
+        }
+        if !labels.is_empty() {
+            self.put(&["}"]);
+        }
+        self.value(value);
+    }
+
+    /// `# HELP` and `# TYPE` of what was begun with them.
+    pub(super) fn head_only(&self) -> Self {
+        let head = self.0.split_inclusive(|byte| *byte == b'\n').take(2);
+        Self(head.flatten().copied().collect())
+    }
+
+    /// The lines below `# HELP` and `# TYPE`; line feeds in values are escaped.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split_inclusive(|byte| *byte == b'\n').skip(2)
+    }
+
+    /// Writes what another wrote.
+    pub(super) fn copy(&mut self, written: &[u8]) {
+        self.0.extend_from_slice(written);
+    }
+
+    /// What was written so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What was written.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 
     /// A line of the agent's own; `labels` as [`render_labels`] makes them.

@@ -3,8 +3,8 @@
 //! A client costs a bounded amount whatever it does: a connection serves one request, must send its
 //! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them,
 //! at most [`SCRAPES`] scrapes and as many views. Scrapes are rendered from what is published, chunk
-//! by chunk as the client reads; views are bounded by their rows. The data path never waits for any
-//! of it.
+//! by chunk as the client reads, and from what [`Sources`] read for them; views are bounded by their
+//! rows. The data path never waits for any of it.
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
@@ -30,6 +30,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::encode::{CONTENT_TYPE, Scrape};
 use super::page;
+use super::sources::Sources;
 use super::status::{MOST_ROWS, Overview, ROWS};
 use crate::clock;
 use body::{Held, ScrapeBody};
@@ -109,12 +110,13 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 pub async fn serve(
     listener: TcpListener,
     overview: Arc<Overview>,
+    sources: Sources,
     patience: Patience,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let sampling = sample(Arc::clone(&overview));
     tokio::select! {
-        never = accept(listener, overview, patience) => match never {},
+        never = accept(listener, overview, sources, patience) => match never {},
         never = sampling => match never {},
     }
 }
@@ -131,10 +133,11 @@ async fn sample(overview: Arc<Overview>) -> Infallible {
 async fn accept(
     listener: tokio::net::TcpListener,
     overview: Arc<Overview>,
+    sources: Sources,
     patience: Patience,
 ) -> Infallible {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let router = router(Arc::clone(&overview));
+    let router = router(Arc::clone(&overview), sources);
     loop {
         // The semaphore is never closed, so a permit always comes.
         let permit = Arc::clone(&connections).acquire_owned().await;
@@ -170,12 +173,13 @@ async fn accept(
 #[derive(Clone, Debug)]
 struct Shared {
     overview: Arc<Overview>,
+    sources: Sources,
     scrapes: Arc<Semaphore>,
     views: Arc<Semaphore>,
 }
 
 /// The routes.
-fn router(overview: Arc<Overview>) -> Router {
+fn router(overview: Arc<Overview>, sources: Sources) -> Router {
     Router::new()
         .route("/", get(person))
         .route("/api/v1/status", get(status))
@@ -185,6 +189,7 @@ fn router(overview: Arc<Overview>) -> Router {
         .fallback(nothing)
         .with_state(Shared {
             overview,
+            sources,
             scrapes: Arc::new(Semaphore::new(SCRAPES)),
             views: Arc::new(Semaphore::new(VIEWS)),
         })
@@ -208,7 +213,8 @@ async fn metrics(State(shared): State<Shared>, method: Method) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     };
     let registry = Arc::clone(&shared.overview.registry);
-    let scrape = Scrape::new(registry, Arc::clone(&agent));
+    let read = shared.sources.read(&agent.scrapes).await;
+    let scrape = Scrape::new(registry, Arc::clone(&agent)).with(read);
     let body = Body::new(ScrapeBody::new(scrape, agent, permit));
     (content_type, body).into_response()
 }

@@ -42,7 +42,7 @@ impl http_body::Body for ScrapeBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let chunk = self.scrape.next();
         self.finished = chunk.is_none();
-        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk.into()))))
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 }
 

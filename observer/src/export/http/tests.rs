@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::*;
 use crate::export::agent::{Observed, Statistics};
 use crate::export::catalog::Metric;
+use crate::export::families::{Families, Source};
 use crate::export::status::Status;
 use crate::export::{Agent, Fact, Limits, Recorder, Symbol, Symbols};
 use crate::ledger::Ledger;
@@ -38,10 +39,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::with(Patience::default())
+        Self::with(Patience::default(), Sources::default())
     }
 
-    fn with(patience: Patience) -> Self {
+    fn with(patience: Patience, sources: Sources) -> Self {
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (recorder, registry) = Recorder::new(&Limits::default());
@@ -52,7 +53,7 @@ impl Server {
             .build()
             .unwrap();
         let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-        runtime.spawn(serve(listener, overview, patience));
+        runtime.spawn(serve(listener, overview, sources, patience));
         Self {
             address,
             agent,
@@ -135,6 +136,24 @@ fn each_path_has_its_answer() {
     until(|| server.count(|scrapes| scrapes.served.load(Ordering::Relaxed)) == 1);
 }
 
+struct One;
+
+impl Source for One {
+    fn read(&self, families: &mut Families) {
+        families.gauge("node_one", "One.", 1.0);
+    }
+}
+
+#[test]
+fn what_is_read_at_the_scrape_comes_after_what_is_kept() {
+    let sources = Sources::new(vec![Box::new(One)]);
+    let server = Server::with(Patience::default(), sources);
+    let answer = server.ask("GET", "/metrics");
+    let (_, after) = answer.split_once("observer_start_time_seconds ").unwrap();
+    let read = "# HELP node_one One.\n# TYPE node_one gauge\nnode_one 1\n";
+    assert!(after.contains(read), "{answer}");
+}
+
 #[test]
 fn it_is_ready_once_the_programs_are_attached() {
     for (state, status, body) in [
@@ -169,10 +188,13 @@ fn a_busy_port_is_one_clear_sentence() {
 
 #[test]
 fn a_client_that_never_finishes_its_head_is_cut_off() {
-    let server = Server::with(Patience {
-        head: Duration::from_millis(100),
-        ..Patience::default()
-    });
+    let server = Server::with(
+        Patience {
+            head: Duration::from_millis(100),
+            ..Patience::default()
+        },
+        Sources::default(),
+    );
     let mut stream = server.connect();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap();
     let started = Instant::now();
@@ -185,10 +207,13 @@ fn a_client_that_never_finishes_its_head_is_cut_off() {
 
 #[test]
 fn a_client_that_does_not_read_its_answer_is_cut_off() {
-    let mut server = Server::with(Patience {
-        answer: Duration::from_millis(200),
-        ..Patience::default()
-    });
+    let mut server = Server::with(
+        Patience {
+            answer: Duration::from_millis(200),
+            ..Patience::default()
+        },
+        Sources::default(),
+    );
     server.fill();
     let mut stream = server.connect();
     stream
@@ -275,6 +300,7 @@ fn views_that_are_too_many_are_refused_and_counted() {
     let agent = Arc::new(Agent::default());
     let shared = Shared {
         overview: Arc::new(Overview::new(registry, Arc::clone(&agent))),
+        sources: Sources::default(),
         scrapes: Arc::new(Semaphore::new(SCRAPES)),
         views: Arc::new(Semaphore::new(1)),
     };
