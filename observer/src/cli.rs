@@ -148,6 +148,15 @@ struct Overrides {
     /// error, warn, info, debug or trace, or directives such as `observer::capture=debug`.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Where the host's proc is mounted, for the node's metrics.
+    #[arg(long = "path.procfs", value_name = "PATH")]
+    procfs: Option<PathBuf>,
+    /// Where the host's sysfs is mounted, for the node's metrics.
+    #[arg(long = "path.sysfs", value_name = "PATH")]
+    sysfs: Option<PathBuf>,
+    /// Where the host's file systems are mounted, for the node's metrics.
+    #[arg(long = "path.rootfs", value_name = "PATH")]
+    rootfs: Option<PathBuf>,
 }
 
 impl Overrides {
@@ -160,6 +169,9 @@ impl Overrides {
                 listen: self.listen,
                 cgroups: self.cgroups,
                 log_level: self.log_level,
+                procfs: self.procfs,
+                sysfs: self.sysfs,
+                rootfs: self.rootfs,
             },
         }
     }

@@ -16,7 +16,6 @@ pub mod document;
 pub mod file;
 pub mod layers;
 pub mod log;
-mod node;
 pub mod print;
 pub mod problem;
 pub mod reassembly;
@@ -25,6 +24,7 @@ pub mod schema;
 pub mod selection;
 pub mod settings;
 pub mod suggest;
+mod tree;
 mod validate;
 
 pub use layers::{Layers, Loaded, Options};
@@ -36,7 +36,7 @@ pub use settings::SETTINGS;
 
 use crate::export::Limits;
 use crate::interpret::Rules;
-use crate::{capture, interpret, pipeline, reassemble};
+use crate::{capture, interpret, node, pipeline, reassemble};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -56,6 +56,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// Bounds of what is remembered of the platform, and what is believed.
     pub interpret: interpret::Settings,
+    /// What of the machine is shown.
+    pub node: node::Settings,
     /// What the agent says while it runs.
     pub log: Log,
 }
@@ -70,6 +72,7 @@ impl Default for Config {
             limits: Limits::default(),
             rules: None,
             interpret: interpret::Settings::default(),
+            node: node::Settings::default(),
             log: Log::default(),
         }
     }

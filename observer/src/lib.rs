@@ -4,8 +4,8 @@
 //!  kernel                 user space, one direction only
 //!  ┌───────────┐ Record  ┌────────────┐ Event  ┌────────┐ Message ┌───────────┐ Exchange ┌───────────┐ Fact ┌────────┐
 //!  │observer-  ├────────▶│ reassemble ├───────▶│ decode ├────────▶│ correlate ├─────────▶│ interpret ├─────▶│ export │
-//!  │ebpf       │ capture └────────────┘        └────────┘         └───────────┘          └─────┬─────┘      └────────┘
-//!  └───────────┘                                                              workloads, rules ┘
+//!  │ebpf       │ capture └────────────┘        └────────┘         └───────────┘          └─────┬─────┘      └───▲────┘
+//!  └───────────┘                                                              workloads, rules ┘      node ─────┘
 //! ```
 //!
 //! Each arrow is a type; each box knows only the type on its left and the one on its right. A
@@ -18,7 +18,8 @@
 //! | [`decode`] | bytes and holes of one connection | messages of HTTP/1, PostgreSQL, Redis |
 //! | [`correlate`] | messages of both directions | [`correlate::Exchange`]: a request and its response |
 //! | [`interpret`] | exchanges, and rules that are data | facts: route, shop, statement |
-//! | [`export`] | facts | bounded series, served to Prometheus |
+//! | [`node`] | the kernel's tables, at the scrape | [`export::Families`] |
+//! | [`export`] | facts, and families | bounded series, served to Prometheus |
 //!
 //! [`pipeline`] is the one module that knows them all; [`agent`] joins it to the kernel and to the
 //! exporter, [`cli`] to whoever typed the command. [`ledger`] says what became of every byte,
@@ -39,6 +40,7 @@ pub mod export;
 pub mod fuzz;
 pub mod interpret;
 pub mod ledger;
+pub mod node;
 pub mod pipeline;
 pub mod reassemble;
 pub mod time;

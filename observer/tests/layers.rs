@@ -21,6 +21,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("correlate", &["time", "reassemble", "decode"]),
     ("workloads", &["time", "clock"]),
     ("export", &["time", "clock", "ledger"]),
+    ("node", &["time", "clock", "export"]),
     (
         "interpret",
         &[

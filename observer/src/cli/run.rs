@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Parts, check};
 use crate::config::{Config, Layers, Selection};
 use crate::export::http::Patience;
-use crate::export::{Agent, Observed, Overview, Recorder, Sources, http};
+use crate::export::{Agent, Observed, Overview, Recorder, Source, Sources, http};
+use crate::node::Node;
 
 /// How long draining may take; the process ends within two seconds of the signal.
 const DRAIN: Duration = Duration::from_millis(1500);
@@ -139,7 +140,7 @@ async fn observe(
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
     let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-    let sources = Sources::default();
+    let sources = sources(&config)?;
     let patience = Patience::default();
     let server = http::serve(listener, Arc::clone(&overview), sources, patience);
     let mut server = tokio::spawn(server);
@@ -183,6 +184,15 @@ async fn observe(
         Err(_) => tracing::warn!("not everything was drained in time"),
     }
     result
+}
+
+/// What scrapes read beside what the pipeline publishes.
+fn sources(config: &Config) -> anyhow::Result<Sources> {
+    let mut list: Vec<Box<dyn Source>> = Vec::new();
+    if config.node.enabled {
+        list.push(Box::new(Node::new(&config.node)?));
+    }
+    Ok(Sources::new(list))
 }
 
 /// What ends a run that does not end by itself.

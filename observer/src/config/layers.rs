@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::node::{Node, Placed, Spot};
 use super::problem::{Place, Problem, Problems};
 use super::settings::{self, Read};
+use super::tree::{Node, Placed, Spot};
 use super::{Config, file, validate};
 
 /// Where values come from; the later wins.
@@ -30,6 +30,12 @@ pub struct Options {
     pub cgroups: Vec<PathBuf>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// `--path.procfs`.
+    pub procfs: Option<PathBuf>,
+    /// `--path.sysfs`.
+    pub sysfs: Option<PathBuf>,
+    /// `--path.rootfs`.
+    pub rootfs: Option<PathBuf>,
 }
 
 /// Where a value comes from.
@@ -184,6 +190,32 @@ impl Loading {
         if let Some(level) = &options.log_level {
             self.config.log.level.clone_from(level);
             self.origins.set("log.level", Place::Option("--log-level"));
+        }
+        let node = &mut self.config.node;
+        for (path, of, key, option) in [
+            (
+                &options.procfs,
+                &mut node.procfs,
+                "node.procfs",
+                "--path.procfs",
+            ),
+            (
+                &options.sysfs,
+                &mut node.sysfs,
+                "node.sysfs",
+                "--path.sysfs",
+            ),
+            (
+                &options.rootfs,
+                &mut node.rootfs,
+                "node.rootfs",
+                "--path.rootfs",
+            ),
+        ] {
+            if let Some(path) = path {
+                of.clone_from(path);
+                self.origins.set(key, Place::Option(option));
+            }
         }
     }
 

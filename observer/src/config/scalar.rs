@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::log::Format;
-use super::node::Node;
 use super::suggest;
+use super::tree::Node;
 use crate::interpret::Authority;
 
 /// A value of one key.
@@ -77,6 +77,23 @@ impl Scalar for Duration {
     }
 }
 
+impl Scalar for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("nothing where a path belongs".into());
+        }
+        Ok(text.into())
+    }
+
+    fn of(node: &Node) -> Result<Self, String> {
+        Self::read(&String::of(node)?)
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string_lossy())
+    }
+}
+
 impl Scalar for Option<PathBuf> {
     fn read(text: &str) -> Result<Self, String> {
         Ok((!text.is_empty()).then(|| text.into()))
@@ -117,6 +134,25 @@ impl Scalar for Vec<PathBuf> {
             .map(|path| quoted(&path.to_string_lossy()))
             .collect();
         format!("[{}]", paths.join(", "))
+    }
+}
+
+impl Scalar for Vec<String> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(parts(text).map(str::to_owned).collect())
+    }
+
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Null => Ok(Self::new()),
+            Node::List(list) => list.iter().map(|item| String::of(&item.node)).collect(),
+            other => Err(format!("{} where a list belongs: [one, two]", other.kind())),
+        }
+    }
+
+    fn show(&self) -> String {
+        let words: Vec<String> = self.iter().map(|word| quoted(word)).collect();
+        format!("[{}]", words.join(", "))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every key, in one table: the environment, `observer config print` and tests come from it.
 
-use super::node::{Node, Placed, Spot};
 use super::scalar::Scalar;
+use super::tree::{Node, Placed, Spot};
 use super::{Config, suggest};
 
 /// A row of [`SETTINGS`].
@@ -91,6 +91,24 @@ settings! {
     "limits.lines_per_metric", limits.lines_per_metric, "Exposed lines of one metric.";
     "limits.metrics", limits.metrics, "Exposed lines of single metrics, by name.";
     "limits.stale", limits.stale, "How long series of a workload that is gone stay.";
+    "node.enabled", node.enabled, "Whether /metrics has what node-exporter says of a machine.";
+    "node.procfs", node.procfs, "Where the host's proc is mounted.";
+    "node.sysfs", node.sysfs, "Where the host's sysfs is mounted.";
+    "node.rootfs", node.rootfs, "Where the host's file systems are mounted.";
+    "node.udev", node.udev, "Where udev keeps what it knows of disks.";
+    "node.textfiles", node.textfiles, "Directory whose *.prom files are shown too; none by default.";
+    "node.enable", node.enable, "Collectors to run that do not by default.";
+    "node.disable", node.disable, "Collectors not to run.";
+    "node.timeout", node.timeout, "How long all collectors together may hold up a scrape.";
+    "node.filesystem_timeout", node.filesystem_timeout, "How long one file system may take to answer; it is then left alone until it has.";
+    "node.filesystem_exclude", node.filesystem_exclude, "Regular expression of mount points that are left out.";
+    "node.filesystem_types_exclude", node.filesystem_types_exclude, "Regular expression of types of file systems that are left out.";
+    "node.disk_exclude", node.disk_exclude, "Regular expression of disks that are left out.";
+    "node.network_exclude", node.network_exclude, "Regular expression of network devices whose traffic is left out.";
+    "node.network_class_exclude", node.network_class_exclude, "Regular expression of network devices whose attributes are left out.";
+    "node.arp_exclude", node.arp_exclude, "Regular expression of network devices whose neighbours are left out.";
+    "node.netstat_fields", node.netstat_fields, "Regular expression of the fields of netstat, snmp and snmp6 that are shown.";
+    "node.vmstat_fields", node.vmstat_fields, "Regular expression of the fields of vmstat that are shown.";
     "log.level", log.level, "error, warn, info, debug or trace, or directives such as observer::capture=debug.";
     "log.format", log.format, "text or json, one line each, to standard error.";
 }

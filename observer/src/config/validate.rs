@@ -48,12 +48,25 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         Duration::from_hours(24),
     );
     let kernel = config.capture.faults();
+    let (shortest, longest) = (Duration::from_millis(10), Duration::from_secs(7));
+    let node = &config.node;
+    // Shorter than a scrape waits, see `export::sources`.
+    let waits = [
+        ("node.timeout", node.timeout),
+        ("node.filesystem_timeout", node.filesystem_timeout),
+    ];
+    let waits = waits.map(|(key, wait)| OutOfRange::check_duration(key, wait, shortest, longest));
     let mut faults: Vec<Fault> = kernel
         .into_iter()
         .chain(numbers)
         .chain(stale.err())
+        .chain(waits.into_iter().filter_map(Result::err))
         .map(Fault::from)
         .collect();
+    faults.extend(node.faults().into_iter().map(|fault| Fault {
+        key: fault.key().to_owned(),
+        message: fault.to_string(),
+    }));
     faults.extend(limits.metrics.iter().filter_map(|(name, lines)| {
         let key = format!("limits.metrics.{name}");
         let Some(row) = CATALOG.iter().find(|row| row.name == name) else {

@@ -1,0 +1,161 @@
+//! Files of the host, wherever it is mounted: read whole, within bounds, and never believed.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::Settings;
+
+/// Bytes of a file at most; the longest known, the sockets of a busy host, has a few megabytes.
+const MOST: u64 = 16 << 20;
+
+/// Why a collector has not shown everything.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// This kernel, or this machine, has no such thing.
+    #[error("{} is not there", .0.display())]
+    Absent(PathBuf),
+    /// It cannot be read.
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Unreadable(PathBuf, io::Error),
+    /// Something in it is not understood, and was left out. What is in the file is not repeated.
+    #[error("{} holds something that is not understood", .0.display())]
+    Garbage(PathBuf),
+    /// The kernel refused.
+    #[error("{0}: {1}")]
+    Refused(&'static str, io::Error),
+}
+
+/// Where the host is.
+#[derive(Debug)]
+pub(super) struct Host {
+    procfs: PathBuf,
+    sysfs: PathBuf,
+    rootfs: PathBuf,
+    udev: PathBuf,
+    /// The network's tables, those of the host's first process where they can be had: a container
+    /// has its own.
+    net: PathBuf,
+}
+
+impl Host {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let first = settings.procfs.join("1/net");
+        let net = if first.join("dev").is_file() {
+            first
+        } else {
+            settings.procfs.join("net")
+        };
+        Self {
+            procfs: settings.procfs.clone(),
+            sysfs: settings.sysfs.clone(),
+            rootfs: settings.rootfs.clone(),
+            udev: settings.udev.clone(),
+            net,
+        }
+    }
+
+    pub(super) fn proc(&self, file: &str) -> PathBuf {
+        self.procfs.join(file)
+    }
+
+    pub(super) fn sys(&self, file: &str) -> PathBuf {
+        self.sysfs.join(file)
+    }
+
+    pub(super) fn net(&self, file: &str) -> PathBuf {
+        self.net.join(file)
+    }
+
+    pub(super) fn udev(&self, file: &str) -> PathBuf {
+        self.udev.join(file)
+    }
+
+    /// A path of the host's, as this process sees it.
+    pub(super) fn root(&self, path: &Path) -> PathBuf {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        self.rootfs.join(relative)
+    }
+
+    /// A path of this process's, as the host sees it.
+    pub(super) fn unroot(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.rootfs) {
+            Ok(relative) => Path::new("/").join(relative),
+            Err(_) => path.to_path_buf(),
+        }
+    }
+}
+
+/// A file as text; bytes that are none are replaced.
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound => Failure::Absent(path.to_path_buf()),
+        _ => Failure::Unreadable(path.to_path_buf(), error),
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(MOST).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// An attribute of sysfs: a line, without its end. Many cannot be read in some states of their
+/// device, which is no failure.
+pub(super) fn attribute(path: &Path) -> Option<String> {
+    let mut text = read(path).ok()?;
+    text.truncate(text.trim_end().len());
+    Some(text)
+}
+
+/// An attribute that is a number.
+pub(super) fn figure(path: &Path) -> Option<f64> {
+    number(&attribute(path)?)
+}
+
+/// What is in a directory, in the order of the names.
+pub(super) fn entries(directory: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Failure::Absent(directory.to_path_buf()),
+        _ => Failure::Unreadable(directory.to_path_buf(), error),
+    };
+    let listed = fs::read_dir(directory).map_err(failed)?;
+    let mut names: Vec<String> = listed
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// A number as the kernel writes it: digits, perhaps a sign before and a fraction behind.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let is_number = unsigned.starts_with(|first: char| first.is_ascii_digit())
+        && unsigned
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// A number in hexadecimal, with or without `0x`.
+pub(super) fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+}
+
+/// As a sample has it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact below 2^53; a text exposition is read into the same type"
+)]
+pub(super) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Whether everything in a file was understood.
+pub(super) fn understood(all: bool, path: PathBuf) -> Result<(), Failure> {
+    if all {
+        Ok(())
+    } else {
+        Err(Failure::Garbage(path))
+    }
+}

@@ -1,0 +1,196 @@
+//! Work that may never return: a dead file server holds whoever asks for it in the kernel.
+//!
+//! It is done on a thread of its own, which is left behind where it takes too long. What it hangs in
+//! is not asked for again until it has returned, so there are never more such threads than things to
+//! hang in.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
+use std::io;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::clock;
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// For one thing.
+    pub(super) each: Duration,
+    /// For all of them.
+    pub(super) all: Duration,
+}
+
+/// What is to be done for each thing.
+pub(super) type Work<K, T> = Arc<dyn Fn(&K) -> T + Send + Sync>;
+
+/// Things that somebody is still waiting for.
+#[derive(Debug)]
+pub(super) struct Patience<K> {
+    pending: Arc<Mutex<HashSet<K>>>,
+}
+
+impl<K> Default for Patience<K> {
+    fn default() -> Self {
+        Self {
+            pending: Arc::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
+    /// Does the work for each thing, in their order; `take` gets `None` with those that do not
+    /// answer in time, or have not since an earlier time.
+    pub(super) fn work<T: Send + 'static>(
+        &self,
+        things: impl IntoIterator<Item = K>,
+        limits: Limits,
+        work: &Work<K, T>,
+        mut take: impl FnMut(K, Option<T>),
+    ) {
+        let started = clock::now();
+        let left = || {
+            let spent = clock::now().seconds_since(started);
+            limits.all.saturating_sub(Duration::from_secs_f64(spent))
+        };
+        let mut things: VecDeque<K> = things.into_iter().collect();
+        while !things.is_empty() && !left().is_zero() {
+            let Ok(answers) = self.begin(things.clone(), work) else {
+                break;
+            };
+            while let Some(thing) = things.pop_front() {
+                let answer = answers.recv_timeout(limits.each.min(left()));
+                let is_late = answer.is_err();
+                take(thing, answer.ok().flatten());
+                if is_late {
+                    break;
+                }
+            }
+        }
+        for thing in things {
+            take(thing, None);
+        }
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        things: VecDeque<K>,
+        work: &Work<K, T>,
+    ) -> io::Result<Receiver<Option<T>>> {
+        let (answers, receiver) = channel();
+        let (pending, work) = (Arc::clone(&self.pending), Arc::clone(work));
+        let thread = thread::Builder::new().name("observer-node".into());
+        thread.spawn(move || {
+            for thing in things {
+                let is_free = lock(&pending).insert(thing.clone());
+                let answer = is_free.then(|| {
+                    let _done = Done {
+                        pending: &pending,
+                        thing: &thing,
+                    };
+                    work(&thing)
+                });
+                if answers.send(answer).is_err() {
+                    // Nobody waited.
+                    return;
+                }
+            }
+        })?;
+        Ok(receiver)
+    }
+}
+
+/// Lets a thing be asked for again, also where the work for it panicked.
+struct Done<'a, K: Eq + Hash> {
+    pending: &'a Mutex<HashSet<K>>,
+    thing: &'a K,
+}
+
+impl<K: Eq + Hash> Drop for Done<'_, K> {
+    fn drop(&mut self) {
+        lock(self.pending).remove(self.thing);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn answers(
+        patience: &Patience<u32>,
+        limits: Limits,
+        work: &Work<u32, u32>,
+    ) -> Vec<(u32, Option<u32>)> {
+        let mut answers = Vec::new();
+        patience.work(0..4, limits, work, |thing, answer| {
+            answers.push((thing, answer));
+        });
+        answers
+    }
+
+    #[test]
+    fn what_hangs_is_left_behind_until_it_returns_and_costs_nobody_else() {
+        let patience = Patience::default();
+        let (hold, ends) = channel::<()>();
+        let ends = Mutex::new(ends);
+        let work: Work<u32, u32> = Arc::new(move |thing| {
+            if *thing == 1 {
+                let _gone = lock(&ends).recv();
+            }
+            thing * 10
+        });
+        let limits = Limits {
+            each: Duration::from_millis(20),
+            all: LONG,
+        };
+        let expected = [(0, Some(0)), (1, None), (2, Some(20)), (3, Some(30))];
+        assert_eq!(answers(&patience, limits, &work), expected);
+        // Nobody waits for it a second time.
+        let limits = Limits {
+            each: LONG,
+            all: LONG,
+        };
+        assert_eq!(answers(&patience, limits, &work), expected);
+        drop(hold);
+        while !lock(&patience.pending).is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!(answers(&patience, limits, &work)[1], (1, Some(10)));
+    }
+
+    #[test]
+    fn all_of_them_together_have_a_limit_too() {
+        let work: Work<u32, u32> = Arc::new(|thing| *thing);
+        let limits = Limits {
+            each: LONG,
+            all: Duration::ZERO,
+        };
+        let nobody = [(0, None), (1, None), (2, None), (3, None)];
+        assert_eq!(answers(&Patience::default(), limits, &work), nobody);
+    }
+
+    #[test]
+    fn work_that_panics_is_no_answer_and_may_be_tried_again() {
+        let patience = Patience::default();
+        let work: Work<u32, u32> = Arc::new(|thing| {
+            assert_ne!(*thing, 2, "a bug");
+            *thing
+        });
+        let limits = Limits {
+            each: LONG,
+            all: LONG,
+        };
+        for _ in 0..2 {
+            let expected = [(0, Some(0)), (1, Some(1)), (2, None), (3, Some(3))];
+            assert_eq!(answers(&patience, limits, &work), expected);
+        }
+    }
+}
