@@ -51,6 +51,14 @@ impl Prometheus {
             ensure!(text.contains(from), "{} has no {from}", path.display());
             text = text.replace(from, to);
         }
+        Self::start(&text, files)
+    }
+
+    /// Starts it with this configuration, which may name files of the directory.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn start(text: &str, files: TempDir) -> Result<Self> {
         let configuration = files.path().join("prometheus.yml");
         fs::write(&configuration, text)?;
         let address = free_port()?;
@@ -83,11 +91,30 @@ impl Prometheus {
         Ok(server)
     }
 
+    /// How many series an expression has now.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn series(&self, expression: &str) -> Result<usize> {
+        Ok(self.query(expression)?.len())
+    }
+
     /// The value of an expression that is a single number; `None` while there is nothing.
     ///
     /// # Errors
     /// When it is none, or of several.
     pub fn value(&self, expression: &str) -> Result<Option<f64>> {
+        match self.query(expression)?.as_slice() {
+            [] => Ok(None),
+            [one] => {
+                let value = one.pointer("/value/1").and_then(Value::as_str);
+                Ok(Some(value.context("not a number")?.parse()?))
+            }
+            several => bail!("{expression} has {} values: {several:?}", several.len()),
+        }
+    }
+
+    fn query(&self, expression: &str) -> Result<Vec<Value>> {
         let mut response = self
             .client
             .get(self.url("/api/v1/query"))
@@ -99,14 +126,7 @@ impl Prometheus {
             .pointer("/data/result")
             .and_then(Value::as_array)
             .with_context(|| format!("{expression}: {text}"))?;
-        match result.as_slice() {
-            [] => Ok(None),
-            [one] => {
-                let value = one.pointer("/value/1").and_then(Value::as_str);
-                Ok(Some(value.context("not a number")?.parse()?))
-            }
-            several => bail!("{expression} has {} values: {text}", several.len()),
-        }
+        Ok(result.clone())
     }
 
     /// Asks until the expression is this number: the scrape that tells it may be still to come.

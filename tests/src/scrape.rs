@@ -20,6 +20,7 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 pub struct Scrape {
     samples: Vec<Sample>,
+    types: BTreeMap<String, String>,
 }
 
 /// Some samples of one metric.
@@ -40,7 +41,17 @@ impl Scrape {
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
             .map(|line| sample(line).with_context(|| format!("not a sample: {line}")))
             .collect::<Result<_>>()?;
-        Ok(Self { samples })
+        let types = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(family, kind)| (family.to_owned(), kind.to_owned()))
+            .collect();
+        Ok(Self { samples, types })
+    }
+
+    /// Every family and its type.
+    pub fn types(&self) -> &BTreeMap<String, String> {
+        &self.types
     }
 
     /// The samples of a metric.

@@ -89,6 +89,7 @@ const PACKAGES: &[Package] = &[
     row("wrk", Proof::Program("wrk"), Need::Servers, "load for HTTP"),
     row("curl", Proof::Program("curl"), Need::Servers, "a client of HTTP"),
     server("prometheus", Proof::Program("prometheus"), Need::Servers, "what scrapes the agent, and promtool", "prometheus"),
+    server("prometheus-node-exporter", Proof::Program("prometheus-node-exporter"), Need::Servers, "what says the same of the machine", "prometheus-node-exporter"),
     row("openssl", Proof::Program("openssl"), Need::Servers, "a TLS server, to be skipped"),
     row("iproute2", Proof::Program("ip"), Need::Servers, "network namespaces"),
     row("nftables", Proof::Program("nft"), Need::Servers, "translation of addresses between them"),

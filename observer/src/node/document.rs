@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use super::COLLECTORS;
 
+/// The page begins its list with this.
+pub const BEGIN: &str = "<!-- From the table of collectors; a test fails when it is stale. -->\n";
+/// And ends it with this.
+pub const END: &str = "\n<!-- To here. -->\n";
+
 /// What stands between the two marks of the page.
 #[must_use]
 pub fn collectors() -> String {
@@ -25,4 +30,22 @@ pub fn collectors() -> String {
         debug_assert!(written.is_ok(), "writing to memory cannot fail");
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_collector() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/node.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, list) = page.split_once(BEGIN).unwrap();
+        let (list, _) = list.split_once(END).unwrap();
+        let expected = collectors();
+        assert!(
+            list == expected,
+            "docs/node.md is stale; it should have:\n{expected}"
+        );
+    }
 }

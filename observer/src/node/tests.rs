@@ -108,10 +108,10 @@ fn failed(lines: &[String]) -> Vec<&str> {
         .collect()
 }
 
-const SMALL: &str = include_str!("tests/trees/small.txt");
-const LARGE: &str = include_str!("tests/trees/large.txt");
-const OLD: &str = include_str!("tests/trees/old.txt");
-const GARBAGE: &str = include_str!("tests/trees/garbage.txt");
+const SMALL: &str = include_str!("../../../tests/fixtures/node/small.txt");
+const LARGE: &str = include_str!("../../../tests/fixtures/node/large.txt");
+const OLD: &str = include_str!("../../../tests/fixtures/node/old.txt");
+const GARBAGE: &str = include_str!("../../../tests/fixtures/node/garbage.txt");
 
 #[test]
 fn every_table_is_shown_as_node_exporter_does() {
