@@ -86,6 +86,10 @@ pub(in crate::node) struct Machine {
     filters: Filters,
     textfiles: Option<PathBuf>,
     processors: Mutex<cpu::Guard>,
+    /// `/proc/stat`, left by one of its collectors for the other: it is long where there are many
+    /// interrupts, and the kernel sums it up anew for each who reads it.
+    stat: Mutex<Option<String>>,
+    netstat: Mutex<netstat::Known>,
     mounts: filesystem::Mounts,
 }
 
@@ -116,6 +120,8 @@ impl Node {
                 filters: settings.filters()?,
                 textfiles: settings.textfiles.clone(),
                 processors: Mutex::default(),
+                stat: Mutex::default(),
+                netstat: Mutex::default(),
                 mounts: filesystem::Mounts::new(settings.filesystem_timeout),
             }),
             collectors: COLLECTORS.iter().filter(runs).collect(),

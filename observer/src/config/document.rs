@@ -14,7 +14,8 @@ pub fn configuration() -> String {
         let default = if matches!(default.as_str(), "null" | "[]" | "{}") {
             "none".to_owned()
         } else {
-            format!("`{default}`")
+            // A bar would end the column, in code too.
+            format!("`{}`", default.replace('|', "\\|"))
         };
         let written = writeln!(
             page,
@@ -37,7 +38,7 @@ const HEAD: &str = "\
 
 Nothing has to be configured: without a file the agent observes everything on its host but itself.
 What is set later wins: defaults, the file (`--config FILE` or `OBSERVER_CONFIG`, YAML), environment
-variables, the options `--listen`, `--cgroup` and `--log-level`.
+variables, the options `--listen`, `--cgroup`, `--log-level` and `--path.*`.
 
 ```sh
 observer config print             # every key with its value in force and where it comes from

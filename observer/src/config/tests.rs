@@ -246,6 +246,34 @@ fn a_word_that_is_no_level_is_refused_where_a_filter_would_be_silent() {
 }
 
 #[test]
+fn what_is_wrong_with_the_machines_settings_is_told_with_its_place() {
+    let cases = [
+        (
+            "node:\n  disk_exclude: \"(\"\n",
+            "observer.yaml:2:17: node.disk_exclude: \"(\" is not a regular expression",
+        ),
+        (
+            "node: {disable: [hwmom]}\n",
+            "observer.yaml:1:17: node.disable: unknown collector \"hwmom\"; did you mean \"hwmon\"?",
+        ),
+        (
+            "node: {procfs: }\n",
+            "observer.yaml:1:14: node.procfs: nothing where text belongs",
+        ),
+        (
+            "node: {timeout: 1m}\n",
+            "observer.yaml:1:17: node.timeout is 1m; it must be from 10ms to 7s",
+        ),
+    ];
+    for (text, expected) in cases {
+        let problem = parse(text).unwrap_err();
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+    let file = "node: {enable: [processes], disable: [hwmon, mdadm], textfiles: /var/t}";
+    assert!(parse(file).is_ok());
+}
+
+#[test]
 fn where_each_value_comes_from_is_told() {
     let mut layers = layers(&[("OBSERVER_LIMITS_LINES", "5000"), ("OBSERVER_RULES", "")]);
     layers.options.log_level = Some("debug".into());

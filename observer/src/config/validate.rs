@@ -8,6 +8,7 @@ use super::{Config, suggest};
 use crate::capture::settings::{Bound, OutOfRange};
 use crate::export::Limits;
 use crate::export::catalog::CATALOG;
+use crate::node::{self, COLLECTORS};
 
 /// Lines that anything may have; one metric never has more than all of them together.
 const LINES: usize = 10_000_000;
@@ -65,7 +66,13 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         .collect();
     faults.extend(node.faults().into_iter().map(|fault| Fault {
         key: fault.key().to_owned(),
-        message: fault.to_string(),
+        message: match &fault {
+            node::Fault::Collector(key, name) => {
+                let names = COLLECTORS.iter().map(|collector| collector.name);
+                format!("{key}: {}", suggest::unknown("collector", name, names))
+            }
+            node::Fault::Pattern(..) => fault.to_string(),
+        },
     }));
     faults.extend(limits.metrics.iter().filter_map(|(name, lines)| {
         let key = format!("limits.metrics.{name}");

@@ -132,17 +132,6 @@ impl Text {
         self.value(value);
     }
 
-    /// `# HELP` and `# TYPE` of what was begun with them.
-    pub(super) fn head_only(&self) -> Self {
-        let head = self.0.split_inclusive(|byte| *byte == b'\n').take(2);
-        Self(head.flatten().copied().collect())
-    }
-
-    /// The lines below `# HELP` and `# TYPE`; line feeds in values are escaped.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split_inclusive(|byte| *byte == b'\n').skip(2)
-    }
-
     /// Writes what another wrote.
     pub(super) fn copy(&mut self, written: &[u8]) {
         self.0.extend_from_slice(written);
@@ -153,9 +142,9 @@ impl Text {
         &self.0
     }
 
-    /// What was written.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.0
+    /// Takes back what was written after so many bytes.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     /// A line of the agent's own; `labels` as [`render_labels`] makes them.

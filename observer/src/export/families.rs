@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::hash::BuildHasher as _;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -18,7 +19,7 @@ use hashbrown::{HashMap, HashSet};
 use super::encode::Text;
 
 /// Lines of all families of one scrape.
-pub const LINES: usize = 100_000;
+pub const LINES: usize = 50_000;
 
 /// Whatever is read at a scrape: the node's tables, the containers' files.
 pub trait Source: Send + Sync {
@@ -57,10 +58,15 @@ impl Type {
 }
 
 /// The families of one scrape.
+///
+/// Everything is written into one text, in the order in which it comes; where each line belongs is
+/// kept beside it, and they are put in order at the end.
 #[derive(Debug)]
 pub struct Families {
     list: Vec<Family>,
     places: HashMap<Cow<'static, str>, usize, FixedState>,
+    text: Text,
+    lines: Vec<Line>,
     /// Hashes of lines without their value: one in 2^64 may be taken for another and be left out.
     seen: HashSet<u64, FixedState>,
     refused: u64,
@@ -70,9 +76,16 @@ pub struct Families {
 #[derive(Debug)]
 struct Family {
     name: Cow<'static, str>,
-    text: Text,
-    /// One a line.
-    hashes: Vec<u64>,
+    /// `# HELP` and `# TYPE`.
+    head: Range<usize>,
+    lines: usize,
+}
+
+#[derive(Debug)]
+struct Line {
+    family: usize,
+    hash: u64,
+    text: Range<usize>,
 }
 
 /// Where the samples of one family go.
@@ -96,6 +109,8 @@ impl Families {
         Self {
             list: Vec::new(),
             places: HashMap::default(),
+            text: Text::default(),
+            lines: Vec::new(),
             seen: HashSet::default(),
             refused: 0,
             most,
@@ -131,21 +146,22 @@ impl Families {
     /// Takes over what was put elsewhere, under the same conditions.
     pub fn append(&mut self, other: Self) {
         self.refused += other.refused;
+        // Where the other's text comes to lie.
+        let offset = self.text.bytes().len();
+        self.text.copy(other.text.bytes());
+        let moved = |range: Range<usize>| range.start + offset..range.end + offset;
+        let mut places = Vec::with_capacity(other.list.len());
         for family in other.list {
-            let place = match self.places.get(&family.name) {
-                Some(place) => *place,
-                None => self.place(family.name, family.text.head_only()),
-            };
-            let Some(ours) = self.list.get_mut(place) else {
-                continue;
-            };
-            for (hash, line) in family.hashes.into_iter().zip(family.text.lines()) {
-                if self.seen.len() < self.most && self.seen.insert(hash) {
-                    ours.hashes.push(hash);
-                    ours.text.copy(line);
-                } else {
-                    self.refused += 1;
-                }
+            let known = self.places.get(&family.name).copied();
+            places.push(known.unwrap_or_else(|| self.place(family.name, moved(family.head))));
+        }
+        for line in other.lines {
+            if let Some(family) = places.get(line.family)
+                && self.is_new(line.hash)
+            {
+                self.add(*family, line.hash, moved(line.text));
+            } else {
+                self.refused += 1;
             }
         }
     }
@@ -158,38 +174,65 @@ impl Families {
 
     /// Names of what has samples, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let told = self.list.iter();
-        let told = told.filter(|family| !family.hashes.is_empty());
+        let told = self.list.iter().filter(|family| family.lines > 0);
         told.map(|family| &*family.name)
     }
 
     /// The exposition, in the order of the names.
     #[must_use]
-    pub fn into_text(mut self) -> Vec<u8> {
-        self.list
-            .sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        let mut text = Text::default();
-        for family in self.list.iter().filter(|family| !family.hashes.is_empty()) {
-            text.copy(family.text.bytes());
+    pub fn into_text(self) -> Vec<u8> {
+        let mut sorted: Vec<(usize, &Family)> = self.list.iter().enumerate().collect();
+        sorted.sort_unstable_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+        let mut ranks = vec![0; self.list.len()];
+        for (rank, (place, _)) in sorted.iter().enumerate() {
+            if let Some(of) = ranks.get_mut(*place) {
+                *of = rank;
+            }
         }
-        text.into_bytes()
+        let mut lines = self.lines;
+        // Stable: samples of a family stay in their order.
+        lines.sort_by_key(|line| ranks.get(line.family).copied());
+        let mut lines = lines.into_iter().peekable();
+        let written = self.text.bytes();
+        let mut text = Vec::with_capacity(written.len());
+        for (place, family) in sorted {
+            if family.lines > 0 {
+                text.extend_from_slice(written.get(family.head.clone()).unwrap_or_default());
+            }
+            while let Some(line) = lines.next_if(|line| line.family == place) {
+                text.extend_from_slice(written.get(line.text).unwrap_or_default());
+            }
+        }
+        text
     }
 
     fn begin(&mut self, name: Cow<'static, str>, kind: Type, help: &str) -> usize {
-        let mut text = Text::default();
-        text.head(&name, help, kind.name());
-        self.place(name, text)
+        let start = self.text.bytes().len();
+        self.text.head(&name, help, kind.name());
+        self.place(name, start..self.text.bytes().len())
     }
 
-    fn place(&mut self, name: Cow<'static, str>, text: Text) -> usize {
+    fn place(&mut self, name: Cow<'static, str>, head: Range<usize>) -> usize {
         let place = self.list.len();
         self.places.insert(name.clone(), place);
         self.list.push(Family {
             name,
-            text,
-            hashes: Vec::new(),
+            head,
+            lines: 0,
         });
         place
+    }
+
+    /// Whether a line may be added; it is then taken for added.
+    fn is_new(&mut self, hash: u64) -> bool {
+        self.lines.len() < self.most && self.seen.insert(hash)
+    }
+
+    fn add(&mut self, family: usize, hash: u64, text: Range<usize>) {
+        if let Some(of) = self.list.get_mut(family) {
+            of.lines += 1;
+        }
+        self.lines.push(Line { family, hash, text });
     }
 }
 
@@ -210,19 +253,25 @@ impl Samples<'_> {
 
     fn write(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) -> bool {
         let families = &mut *self.families;
-        let known = self.place.and_then(|place| families.list.get_mut(place));
-        let Some(family) = known else { return false };
-        if families.seen.len() >= families.most
-            || !labels.iter().all(|(label, _)| is_name(label, false))
-        {
+        let Some(place) = self.place else {
+            return false;
+        };
+        let Some(family) = families.list.get(place) else {
+            return false;
+        };
+        if !labels.iter().all(|(label, _)| is_name(label, false)) {
             return false;
         }
         let hash = FixedState::default().hash_one((&family.name, suffix, labels));
-        if !families.seen.insert(hash) {
+        let start = families.text.bytes().len();
+        // Written at once, so that the name need not be copied; taken back where it is not new.
+        families.text.line(&family.name, suffix, labels, value);
+        if !families.is_new(hash) {
+            families.text.cut(start);
             return false;
         }
-        family.hashes.push(hash);
-        family.text.line(&family.name, suffix, labels, value);
+        let end = families.text.bytes().len();
+        families.add(place, hash, start..end);
         true
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
     times_into(families, &processors);
     throttles(machine, families);
     isolated(machine, families);
+    *lock(&machine.stat) = Some(text);
     understood(all, path)
 }
 

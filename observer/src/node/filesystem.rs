@@ -129,18 +129,20 @@ fn mounts(machine: &Machine) -> Result<(Vec<Mount>, bool), Failure> {
     let mut seen = HashSet::new();
     let mut all = true;
     for line in text.lines() {
+        // Most are of types that are left out: those need not be taken apart.
+        let kind = line
+            .split_once(" - ")
+            .and_then(|(_, rest)| rest.split(' ').next());
+        if kind.is_some_and(|kind| machine.filters.filesystem_types_exclude.is_match(kind)) {
+            continue;
+        }
         let Ok(info) = MountInfo::from_line(line) else {
             all = false;
             continue;
         };
         let point = plain(&info.mount_point.to_string_lossy());
         let point = host.unroot(point.as_ref()).to_string_lossy().into_owned();
-        if machine.filters.filesystem_exclude.is_match(&point)
-            || machine
-                .filters
-                .filesystem_types_exclude
-                .is_match(&info.fs_type)
-        {
+        if machine.filters.filesystem_exclude.is_match(&point) {
             continue;
         }
         let device = plain(&info.mount_source.unwrap_or_else(|| "none".into()));
@@ -176,4 +178,21 @@ fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_are_written_in_octal_and_so_is_the_backslash() {
+        let cases = [
+            ("/plain", "/plain"),
+            ("/a\\040b\\011c\\012d\\043e", "/a b\tc\nd#e"),
+            ("/a\\134040b", "/a\\040b"),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(plain(written), expected);
+        }
+    }
 }

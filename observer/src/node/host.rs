@@ -2,7 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
 
 use super::Settings;
 
@@ -102,9 +106,33 @@ pub(super) fn read(path: &Path) -> Result<String, Failure> {
 /// An attribute of sysfs: a line, without its end. Many cannot be read in some states of their
 /// device, which is no failure.
 pub(super) fn attribute(path: &Path) -> Option<String> {
-    let mut text = read(path).ok()?;
-    text.truncate(text.trim_end().len());
-    Some(text)
+    Attributes::text(File::open(path).ok()?)
+}
+
+/// The attributes of one device. There are dozens, so their directory is looked up once.
+#[derive(Debug)]
+pub(super) struct Attributes(OwnedFd);
+
+impl Attributes {
+    pub(super) fn of(directory: &Path) -> Option<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(directory, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// As [`attribute`].
+    pub(super) fn read(&self, name: &str) -> Option<String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.0, name, flags, Mode::empty()).ok()?;
+        Self::text(file.into())
+    }
+
+    /// The kernel hands an attribute over in one piece of at most a page.
+    fn text(mut file: File) -> Option<String> {
+        let mut page = [0; 4096];
+        let length = file.read(&mut page).ok()?;
+        let text = String::from_utf8_lossy(page.get(..length)?);
+        Some(text.trim_end().to_owned())
+    }
 }
 
 /// An attribute that is a number.
@@ -157,5 +185,44 @@ pub(super) fn understood(all: bool, path: PathBuf) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::Garbage(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_what_the_kernel_writes_and_nothing_else() {
+        let cases = [
+            ("0", Some(0.0)),
+            ("-125000", Some(-125_000.0)),
+            ("0.65", Some(0.65)),
+            ("18446744073709551615", Some(18_446_744_073_709_551_615.0)),
+            ("", None),
+            ("-", None),
+            ("+1", None),
+            (" 1", None),
+            ("1e3", None),
+            ("1.2.3", None),
+            ("inf", None),
+            ("nan", None),
+            ("0x1", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(number(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_the_hosts_wherever_that_is_mounted() {
+        let host = Host::new(&Settings {
+            rootfs: "/host".into(),
+            ..Settings::default()
+        });
+        assert_eq!(host.root("/boot".as_ref()), Path::new("/host/boot"));
+        assert_eq!(host.unroot("/host/boot".as_ref()), Path::new("/boot"));
+        assert_eq!(host.unroot("/host".as_ref()), Path::new("/"));
+        assert_eq!(host.unroot("/hostile".as_ref()), Path::new("/hostile"));
     }
 }

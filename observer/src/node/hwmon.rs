@@ -178,3 +178,66 @@ fn clean(text: &str) -> String {
     );
     plain.trim_matches('_').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_has_its_base_unit() {
+        let cases = [
+            ("temp", "input", 55_000.0, "node_hwmon_temp_celsius", 55.0),
+            (
+                "temp",
+                "crit_alarm",
+                1000.0,
+                "node_hwmon_temp_crit_alarm_celsius",
+                1.0,
+            ),
+            ("temp", "alarm", 1.0, "node_hwmon_temp_alarm", 1.0),
+            ("temp", "type", 3.0, "node_hwmon_temp_type", 3.0),
+            ("in", "max", 1500.0, "node_hwmon_in_max_volts", 1.5),
+            ("curr", "input", 2000.0, "node_hwmon_curr_amps", 2.0),
+            (
+                "power",
+                "average",
+                5e6,
+                "node_hwmon_power_average_watt",
+                5.0,
+            ),
+            ("power", "accuracy", 1e6, "node_hwmon_power_accuracy", 1.0),
+            (
+                "power",
+                "average_interval",
+                1e3,
+                "node_hwmon_power_average_interval_seconds",
+                1.0,
+            ),
+            ("energy", "input", 3e6, "node_hwmon_energy_joule_total", 3.0),
+            ("humidity", "input", 5e5, "node_hwmon_humidity", 0.5),
+            ("fan", "input", 900.0, "node_hwmon_fan_rpm", 900.0),
+            ("fan", "div", 2.0, "node_hwmon_fan_div", 2.0),
+            ("fan", "beep", 0.0, "node_hwmon_fan_beep_enabled", 0.0),
+            ("pwm", "", 98.0, "node_hwmon_pwm", 98.0),
+            ("beep_enable", "", 1.0, "node_hwmon_beep_enabled", 1.0),
+            ("vrm", "", 9.0, "node_hwmon_voltage_regulator_version", 9.0),
+            (
+                "update_interval",
+                "",
+                1e3,
+                "node_hwmon_update_interval_seconds",
+                1.0,
+            ),
+        ];
+        for (kind, property, raw, name, value) in cases {
+            let (found, family, measured) = measured(kind, property, raw, false);
+            assert_eq!((found.as_str(), measured), (name, value));
+            assert_eq!(family == Type::Counter, kind == "energy", "{name}");
+        }
+        // Where there is a value without a property, its input is another thing.
+        assert_eq!(
+            measured("pwm", "input", 1.0, true).0,
+            "node_hwmon_pwm_input"
+        );
+    }
+}

@@ -1,8 +1,6 @@
 //! What network devices are.
 
-use std::path::Path;
-
-use super::host::{Failure, attribute, entries, float, hexadecimal, number};
+use super::host::{Attributes, Failure, entries, float, hexadecimal, number};
 use super::{Families, Machine, Type};
 
 /// Family, attribute, type, how it is read.
@@ -33,26 +31,29 @@ const COLUMNS: &[Column] = &[
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let root = machine.host.sys("class/net");
     for device in entries(&root)? {
-        let directory = root.join(&device);
-        if machine.filters.network_class_exclude.is_match(&device) || !directory.is_dir() {
+        if machine.filters.network_class_exclude.is_match(&device) {
             continue;
         }
+        // Not everything here is a device.
+        let Some(attributes) = Attributes::of(&root.join(&device)) else {
+            continue;
+        };
         for (name, file, kind, value) in COLUMNS {
             // Some cannot be read while the device is down.
-            let text = attribute(&directory.join(file));
+            let text = attributes.read(file);
             if let Some(value) = text.as_deref().and_then(value) {
                 let help = format!("Network device property: {file}");
                 let mut samples = families.family(*name, *kind, &help);
                 samples.put(&[("device", &device)], value);
             }
         }
-        describe(&device, &directory, families);
+        describe(&device, &attributes, families);
     }
     Ok(())
 }
 
-fn describe(device: &str, directory: &Path, families: &mut Families) {
-    let of = |file: &str| attribute(&directory.join(file)).unwrap_or_default();
+fn describe(device: &str, attributes: &Attributes, families: &mut Families) {
+    let of = |file: &str| attributes.read(file).unwrap_or_default();
     let state = of("operstate");
     let mut samples = families.family(
         "node_network_up",

@@ -1,21 +1,32 @@
 //! Counts of the network's protocols, those that are asked for.
 
+use std::sync::MutexGuard;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::host::{Failure, number, read, understood};
-use super::{Families, Machine, Type};
+use super::{Families, Machine, Type, lock};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
+    let mut shown = Shown {
+        machine,
+        known: lock(&machine.netstat),
+        families,
+        key: String::new(),
+    };
     let mut all = true;
     for file in ["netstat", "snmp"] {
         let text = read(&machine.host.net(file))?;
         all &= pairs(&text, |protocol, field, value| {
-            put(machine, families, protocol, field, value);
+            shown.put(protocol, field, value);
         });
     }
     // Without IPv6 there is no such file, and nothing is missing.
     match read(&machine.host.net("snmp6")) {
         Ok(text) => {
             all &= sixth(&text, |protocol, field, value| {
-                put(machine, families, protocol, field, value);
+                shown.put(protocol, field, value);
             });
         }
         Err(Failure::Absent(_)) => {}
@@ -24,12 +35,42 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
     understood(all, machine.host.net("netstat"))
 }
 
-fn put(machine: &Machine, families: &mut Families, protocol: &str, field: &str, value: f64) {
-    let key = format!("{protocol}_{field}");
-    if machine.filters.netstat_fields.is_match(&key) {
-        let help = format!("Statistic {protocol}{field}.");
-        let mut samples = families.family(format!("node_netstat_{key}"), Type::Untyped, &help);
-        samples.put(&[], value);
+/// Which fields are shown, of those that were met: a kernel has hundreds, and they stay the same.
+pub(super) type Known = HashMap<String, bool, FixedState>;
+
+/// Fields that are remembered; further ones are matched every time.
+const MOST: usize = 4096;
+
+struct Shown<'a> {
+    machine: &'a Machine,
+    known: MutexGuard<'a, Known>,
+    families: &'a mut Families,
+    key: String,
+}
+
+impl Shown<'_> {
+    fn put(&mut self, protocol: &str, field: &str, value: f64) {
+        self.key.clear();
+        self.key.extend([protocol, "_", field]);
+        if self.is_shown() {
+            let (name, help) = (
+                format!("node_netstat_{}", self.key),
+                format!("Statistic {protocol}{field}."),
+            );
+            let mut samples = self.families.family(name, Type::Untyped, &help);
+            samples.put(&[], value);
+        }
+    }
+
+    fn is_shown(&mut self) -> bool {
+        if let Some(is_shown) = self.known.get(&self.key) {
+            return *is_shown;
+        }
+        let is_shown = self.machine.filters.netstat_fields.is_match(&self.key);
+        if self.known.len() < MOST {
+            self.known.insert(self.key.clone(), is_shown);
+        }
+        is_shown
     }
 }
 
@@ -77,7 +118,11 @@ fn sixth(text: &str, mut each: impl FnMut(&str, &str, f64)) -> bool {
         };
         // Others are not IPv6's.
         if let Some((protocol, field)) = name.split_once('6') {
-            each(&format!("{protocol}6"), field, value);
+            each(
+                name.get(..=protocol.len()).unwrap_or(protocol),
+                field,
+                value,
+            );
         }
     }
     all

@@ -90,3 +90,36 @@ fn value(text: &str, label: &str) -> String {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_its_major_and_minor_number() {
+        let cases = [
+            ("12", Some(12.0)),
+            ("22.04", Some(22.04)),
+            ("22.04.1", Some(22.04)),
+            ("7 (Core)", Some(7.0)),
+            ("rolling", None),
+            ("", None),
+        ];
+        for (version, expected) in cases {
+            assert_eq!(major_minor(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_a_shell_reads_them() {
+        let text = "NAME=\"a \\\"b\\\" \\$c\"\nID=plain\nVERSION='it \"is\" 1'\n# ID=comment\n";
+        for (label, expected) in [
+            ("name", "a \"b\" $c"),
+            ("id", "plain"),
+            ("version", "it \"is\" 1"),
+            ("variant", ""),
+        ] {
+            assert_eq!(value(text, label), expected, "{label}");
+        }
+    }
+}

@@ -5,9 +5,10 @@
 //! hang in.
 
 use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -57,16 +58,23 @@ impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
         };
         let mut things: VecDeque<K> = things.into_iter().collect();
         while !things.is_empty() && !left().is_zero() {
-            let Ok(answers) = self.begin(things.clone(), work) else {
+            let Ok(batch) = self.begin(things.clone(), work) else {
                 break;
             };
-            while let Some(thing) = things.pop_front() {
-                let answer = answers.recv_timeout(limits.each.min(left()));
-                let is_late = answer.is_err();
-                take(thing, answer.ok().flatten());
-                if is_late {
+            loop {
+                let ended = batch.ends(limits.each.min(left()));
+                let answers = batch.answers();
+                let is_late = answers.is_empty();
+                for (thing, answer) in things.drain(..answers.len()).zip(answers) {
+                    take(thing, answer);
+                }
+                if ended || is_late {
                     break;
                 }
+            }
+            // It hangs in this one, or its work panicked.
+            if let Some(thing) = things.pop_front() {
+                take(thing, None);
             }
         }
         for thing in things {
@@ -78,11 +86,15 @@ impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
         &self,
         things: VecDeque<K>,
         work: &Work<K, T>,
-    ) -> io::Result<Receiver<Option<T>>> {
-        let (answers, receiver) = channel();
+    ) -> io::Result<Batch<T>> {
+        let (alive, ended) = channel::<Infallible>();
+        let answers = Arc::new(Mutex::new(Some(Vec::new())));
         let (pending, work) = (Arc::clone(&self.pending), Arc::clone(work));
+        let theirs = Arc::clone(&answers);
         let thread = thread::Builder::new().name("observer-node".into());
         thread.spawn(move || {
+            // Dropped at the end, however that comes.
+            let _alive = alive;
             for thing in things {
                 let is_free = lock(&pending).insert(thing.clone());
                 let answer = is_free.then(|| {
@@ -92,13 +104,42 @@ impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
                     };
                     work(&thing)
                 });
-                if answers.send(answer).is_err() {
+                match lock(&theirs).as_mut() {
+                    Some(answers) => answers.push(answer),
                     // Nobody waited.
-                    return;
+                    None => return,
                 }
             }
         })?;
-        Ok(receiver)
+        Ok(Batch { answers, ended })
+    }
+}
+
+/// What a thread does for somebody who waits.
+///
+/// Answers are gathered until the end: to wake whoever waits for each costs more than most of them.
+struct Batch<T> {
+    /// `None` once nobody waits any more.
+    answers: Arc<Mutex<Option<Vec<Option<T>>>>>,
+    ended: Receiver<Infallible>,
+}
+
+impl<T> Batch<T> {
+    /// Waits for the thread's end; whether it came.
+    fn ends(&self, patience: Duration) -> bool {
+        self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Those that came since the last time.
+    fn answers(&self) -> Vec<Option<T>> {
+        let mut answers = lock(&self.answers);
+        answers.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
+
+impl<T> Drop for Batch<T> {
+    fn drop(&mut self) {
+        *lock(&self.answers) = None;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The agent itself, under the names that dashboards of exporters ask for.
 
 use std::io;
+use std::sync::OnceLock;
 
 use procfs::process::{LimitValue, Process};
 use procfs::{ProcError, boot_time_secs, page_size, ticks_per_second};
@@ -35,7 +36,7 @@ fn put(families: &mut Families) -> Result<(), ProcError> {
     gauge(
         "process_start_time_seconds",
         "Start time of the process since unix epoch in seconds.",
-        float(boot_time_secs()?) + seconds(stat.starttime),
+        start_time(seconds(stat.starttime))?,
     );
     let limits = process.limits()?;
     gauge(
@@ -55,6 +56,16 @@ fn put(families: &mut Families) -> Result<(), ProcError> {
         float(open),
     );
     Ok(())
+}
+
+/// Asked for once: the kernel sums up a long table to tell when it was booted.
+fn start_time(after_boot: f64) -> Result<f64, ProcError> {
+    static TIME: OnceLock<f64> = OnceLock::new();
+    if let Some(time) = TIME.get() {
+        return Ok(*time);
+    }
+    let time = float(boot_time_secs()?) + after_boot;
+    Ok(*TIME.get_or_init(|| time))
 }
 
 /// No limit is the largest number there is, as in the kernel.

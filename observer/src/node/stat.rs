@@ -1,7 +1,7 @@
 //! Counts of the whole machine: interrupts, switches, forks, processes.
 
 use super::host::{Failure, number, read, understood};
-use super::{Families, Machine, Type};
+use super::{Families, Machine, Type, lock};
 
 /// First word of the line, family, type, help.
 const LINES: &[(&str, &str, Type, &str)] = &[
@@ -45,7 +45,11 @@ const LINES: &[(&str, &str, Type, &str)] = &[
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("stat");
-    let text = read(&path)?;
+    let left = lock(&machine.stat).take();
+    let text = match left {
+        Some(text) => text,
+        None => read(&path)?,
+    };
     let mut all = true;
     for line in text.lines() {
         let Some((word, rest)) = line.split_once(' ') else {

@@ -17,6 +17,7 @@ mod document;
 mod floor;
 mod machine;
 mod memory;
+mod node;
 mod ping;
 mod pipeline;
 mod report;
@@ -43,7 +44,7 @@ struct Args {
     /// The floor programs' object
     #[arg(long, env = "OBSERVER_FLOOR", default_value = DEFAULT_FLOOR)]
     floor: PathBuf,
-    /// Only what has this in its name: kernel, trip, nginx, redis, pgbench, pipeline, memory
+    /// Only what has this in its name: kernel, trip, nginx, redis, pgbench, pipeline, memory, node
     filter: Option<String>,
 }
 
@@ -65,6 +66,9 @@ fn main() -> Result<()> {
     }
     if args.wants("memory") {
         memory::measure(&mut report)?;
+    }
+    if args.wants("node") {
+        node::measure(&mut report)?;
     }
     let bed = Bed::make(args.floor.clone())?;
     if args.wants("kernel") {
