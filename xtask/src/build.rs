@@ -9,17 +9,16 @@ use crate::{kernel, shell};
 
 pub(crate) fn run() -> Result<()> {
     let agent = agent()?;
-    let size = fs::metadata(&agent)
-        .with_context(|| format!("cannot read {}", agent.display()))?
-        .len();
-    let tenths = size * 10 / (1024 * 1024);
-    shell::step(&format!(
-        "built {} ({}.{} MiB)",
-        agent.display(),
-        tenths / 10,
-        tenths % 10
-    ));
+    let program = fs::read(&agent).with_context(|| format!("cannot read {}", agent.display()))?;
+    let size = mebibytes(program.len());
+    shell::step(&format!("built {} ({size})", agent.display()));
     Ok(())
+}
+
+/// For people: `11.2 MiB`.
+pub(crate) fn mebibytes(bytes: usize) -> String {
+    let tenths = bytes * 10 / (1024 * 1024);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// Builds both sides; where the agent is.
@@ -46,4 +45,31 @@ pub(crate) fn agent_and(programs: &[&str]) -> Result<PathBuf> {
     }
     shell::run(&mut command)?;
     Ok(shell::top().join("target/release/observer"))
+}
+
+/// Both sides again, for where there are no libraries. The C library is part of the program; that
+/// concerns the last step alone, so everything else is built once.
+pub(crate) fn static_agent() -> Result<PathBuf> {
+    kernel::build()?;
+    shell::step(
+        "building the agent with nothing left to link (release); takes minutes the first time",
+    );
+    link_statically(&["--release"], "release")
+}
+
+/// The agent of the tests likewise.
+pub(crate) fn static_test_agent() -> Result<PathBuf> {
+    shell::step("the agent that the tests put into an image");
+    link_statically(&[], "debug")
+}
+
+fn link_statically(profile: &[&str], directory: &str) -> Result<PathBuf> {
+    let mut command = shell::cargo(["rustc", "--package", "observer", "--bin", "observer"]);
+    command.args(profile);
+    shell::run(command.args(["--", "-C", "target-feature=+crt-static"]))?;
+    let built = shell::top().join("target").join(directory).join("observer");
+    // Cargo puts the one with libraries into the same place.
+    let kept = built.with_file_name("observer-static");
+    fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(kept)
 }

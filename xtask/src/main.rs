@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod demo;
 mod fuzz;
+mod image;
 mod kernel;
 mod languages;
 mod packages;
@@ -27,6 +28,8 @@ enum Verb {
     Setup(setup::Args),
     /// Build target/release/observer, with the kernel programs inside it
     Build,
+    /// Put the agent into an OCI image, target/image/observer.tar; no container engine takes part
+    Image(image::Args),
     /// Build the agent and run it
     Run(run::Args),
     /// Watch a small shop through the agent: real PostgreSQL, real Redis, seeded load
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let result = match Verb::parse() {
         Verb::Setup(args) => setup::run(&args),
         Verb::Build => build::run(),
+        Verb::Image(args) => image::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::packages::{self, Need};
-use crate::{kernel, languages, shell};
+use crate::{build, kernel, languages, shell};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     languages::require()?;
     let runner = runner()?;
+    build::static_test_agent()?;
     shell::step("the agent that the tests start");
     shell::run(&mut shell::cargo(["build", "--workspace", "--bins"]))?;
     shell::step("tests on the real kernel with real servers, one after the other");
