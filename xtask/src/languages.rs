@@ -125,7 +125,7 @@ fn java(source: &Path, _made: &Path) -> Result<()> {
 }
 
 /// Go is often unpacked where no PATH leads.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     shell::find(program).or_else(|| {
         let usual = Path::new("/usr/local/go/bin").join(program);
         usual.is_file().then_some(usual)

@@ -9,6 +9,7 @@ mod fuzz;
 mod image;
 mod kernel;
 mod languages;
+mod manifests;
 mod packages;
 mod run;
 mod setup;

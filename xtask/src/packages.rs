@@ -93,6 +93,7 @@ const PACKAGES: &[Package] = &[
     row("openssl", Proof::Program("openssl"), Need::Servers, "a TLS server, to be skipped"),
     row("iproute2", Proof::Program("ip"), Need::Servers, "network namespaces"),
     row("nftables", Proof::Program("nft"), Need::Servers, "translation of addresses between them"),
+    row("runc", Proof::Program("runc"), Need::Servers, "runs the image"),
     row("ethtool", Proof::Program("ethtool"), Need::Servers, "turns segmentation offloads on and off"),
 ];
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::packages::{self, Need};
-use crate::{kernel, languages, shell};
+use crate::{kernel, languages, manifests, shell};
 
 /// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +21,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     packages::require(&[Need::Demo, Need::Servers])?;
     languages::require()?;
+    manifests::require()?;
     let toolchain = kernel::toolchain()?;
     toolchain.require_lints()?;
     shell::step(&format!(

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::packages::{self, Need};
-use crate::{build, kernel, languages, shell};
+use crate::{build, kernel, languages, manifests, shell};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     languages::require()?;
+    manifests::require()?;
     let runner = runner()?;
     build::static_test_agent()?;
     shell::step("the agent that the tests start");

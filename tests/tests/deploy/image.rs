@@ -66,6 +66,11 @@ impl Image {
         GzDecoder::new(compressed.as_slice()).read_to_end(&mut layer)?;
         Ok(layer)
     }
+
+    /// Makes a root directory of it.
+    pub(crate) fn unpack(&self, root: &Path) -> Result<()> {
+        Ok(tar::Archive::new(self.layer()?.as_slice()).unpack(root)?)
+    }
 }
 
 /// Where the blob of a descriptor is.
