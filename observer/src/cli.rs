@@ -125,7 +125,9 @@ impl Checked {
         }
         let mut layers = self.overrides.layers();
         layers.file = self.file.or(layers.file);
-        layers.load()?.config.rules()?;
+        let config = layers.load()?.config;
+        config.rules()?;
+        config.gate()?;
         Ok(match layers.file {
             Some(file) => format!("{} is valid\n", file.display()),
             None => "the configuration is valid\n".into(),
@@ -142,6 +144,9 @@ struct Overrides {
     /// Where to serve the page, the status and /metrics, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Who may ask and under which certificate, as the exporters of Prometheus read it.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config: Option<PathBuf>,
     /// A cgroup v2 path to observe, absolute or relative to the mount; may repeat.
     #[arg(long = "cgroup", value_name = "PATH")]
     cgroups: Vec<PathBuf>,
@@ -167,6 +172,7 @@ impl Overrides {
             environment: environment().collect(),
             options: Options {
                 listen: self.listen,
+                web_config: self.web_config,
                 cgroups: self.cgroups,
                 log_level: self.log_level,
                 procfs: self.procfs,

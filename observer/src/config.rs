@@ -35,6 +35,7 @@ pub use selection::Selection;
 pub use settings::SETTINGS;
 
 use crate::export::Limits;
+use crate::export::http::Gate;
 use crate::interpret::Rules;
 use crate::{capture, interpret, node, pipeline, reassemble};
 
@@ -44,6 +45,8 @@ use crate::{capture, interpret, node, pipeline, reassemble};
 pub struct Config {
     /// Where `/metrics` is served.
     pub listen: SocketAddr,
+    /// Who may ask, and under which certificate; without it everybody, in plaintext.
+    pub web_config: Option<PathBuf>,
     /// Cgroup v2 paths to observe, absolute or relative to the mount; none means everything.
     pub cgroups: Vec<PathBuf>,
     /// What the kernel side copies and how it hands it over.
@@ -66,6 +69,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 9464).into(),
+            web_config: None,
             cgroups: Vec::new(),
             capture: capture::Settings::default(),
             reassembly: Reassembly::default(),
@@ -103,6 +107,19 @@ impl Config {
             Some(path) => file::rules(path),
             None => Rules::naytife().map_err(|error| Problems::one(error.to_string())),
         }
+    }
+
+    /// The door of the server, as the web configuration has it.
+    ///
+    /// # Errors
+    /// What is wrong with that file, or with what it names.
+    pub fn gate(&self) -> Result<Gate, Problems> {
+        let Some(path) = self.web_config.clone() else {
+            return Ok(Gate::default());
+        };
+        let file = path.clone();
+        let load = move || file::web(&file).map_err(|problems| problems.to_string());
+        Gate::of(path, Box::new(load)).map_err(Problems::one)
     }
 }
 

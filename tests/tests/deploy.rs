@@ -10,4 +10,5 @@ mod deploy {
     pub(crate) mod image;
     mod kubernetes;
     pub(crate) mod manifests;
+    mod web;
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Parts, check};
 use crate::config::{Config, Layers, Selection};
-use crate::export::http::Patience;
+use crate::export::http::{Gate, Patience};
 use crate::export::{Agent, Observed, Overview, Recorder, Source, Sources, http};
 use crate::node::Node;
 
@@ -86,12 +86,14 @@ pub struct Host {
 /// One sentence that says why nothing was started, or what died.
 pub fn inside(mut config: Config, layers: Layers, parts: Parts, host: Host) -> anyhow::Result<()> {
     config.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    config.web_config = None;
     start(config, layers, parts, Some(host))
 }
 
 fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
     let selection = Selection::resolve(&config.cgroups)?;
+    let gate = config.gate()?;
     require(&config, parts)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -99,7 +101,8 @@ fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> an
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(observe(config, layers, selection, listener, parts, host));
+    let server = (listener, gate);
+    let result = runtime.block_on(observe(config, layers, selection, server, parts, host));
     runtime.shutdown_timeout(LINGER);
     result
 }
@@ -120,7 +123,7 @@ async fn observe(
     config: Config,
     layers: Layers,
     selection: Selection,
-    listener: TcpListener,
+    (listener, gate): (TcpListener, Gate),
     parts: Parts,
     host: Option<Host>,
 ) -> anyhow::Result<()> {
@@ -142,7 +145,7 @@ async fn observe(
     let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
     let sources = sources(&config)?;
     let patience = Patience::default();
-    let server = http::serve(listener, Arc::clone(&overview), sources, patience);
+    let server = http::serve(listener, Arc::clone(&overview), sources, gate, patience);
     let mut server = tokio::spawn(server);
     let (failure, mut failures) = mpsc::channel(1);
     let setup = Setup {

@@ -38,11 +38,11 @@ const HEAD: &str = "\
 
 Nothing has to be configured: without a file the agent observes everything on its host but itself.
 What is set later wins: defaults, the file (`--config FILE` or `OBSERVER_CONFIG`, YAML), environment
-variables, the options `--listen`, `--cgroup`, `--log-level` and `--path.*`.
+variables, the options `--listen`, `--web.config.file`, `--cgroup`, `--log-level` and `--path.*`.
 
 ```sh
 observer config print             # every key with its value in force and where it comes from
-observer config check FILE        # the file and the rules it names: 0 where both are valid
+observer config check FILE        # the file and what it names, rules and web: 0 where all is valid
 observer config check --rules FILE
 observer config schema            # JSON schema of the file; --rules: of the rules
 ```
@@ -53,7 +53,8 @@ value of another kind or outside its bounds, a rule that names nothing (the rule
 rest is right). Nothing is ignored. `run` refuses to start with the same lines. Only what is no YAML
 at all, and rules of another shape, end the reading at the first mistake.
 
-`rules` in the file is relative to that file's directory, in the environment to the working one.
+`rules` and `web_config` in the file are relative to that file's directory, in the environment to the
+working one. What a web configuration may hold is in [operations](operations/nodes.md#who-may-scrape).
 `rules` and `cgroups` may change while the agent runs: see
 [operations](operations.md#change-it-while-it-runs).
 

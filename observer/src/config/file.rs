@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{Place, Problem, Problems};
 use super::suggest;
+use crate::export::http::{Access, WebSettings};
 use crate::interpret::{Rules, RulesError};
 
 /// Bytes a file may have.
@@ -51,6 +52,25 @@ pub fn rules(path: &Path) -> Result<Rules, Problems> {
             Problems(problems.collect())
         }
     })
+}
+
+/// What a web configuration comes to.
+pub(super) fn web(path: &Path) -> Result<Access, Problems> {
+    let text = read("web configuration", path)?;
+    let settings: WebSettings = serde_saphyr::from_str(&text).map_err(|error| {
+        let mut problem = syntax(path, &error);
+        // Of what is in it, names of keys may be told and nothing else.
+        if !matches!(
+            error.without_snippet(),
+            serde_saphyr::Error::SerdeUnknownField { .. }
+        ) {
+            problem.message = "this is no web configuration".into();
+        }
+        Problems(vec![problem])
+    })?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    Access::new(settings, directory)
+        .map_err(|error| Problems::one(format!("{}: {error}", path.display())))
 }
 
 /// What is wrong with a text that is no YAML, or none of this shape.

@@ -26,6 +26,8 @@ pub struct Layers {
 pub struct Options {
     /// `--listen`.
     pub listen: Option<SocketAddr>,
+    /// `--web.config.file`.
+    pub web_config: Option<PathBuf>,
     /// `--cgroup`; none where it was not given.
     pub cgroups: Vec<PathBuf>,
     /// `--log-level`.
@@ -157,10 +159,15 @@ impl Loading {
                 origins.places.insert(key, Place::in_file(path, spot));
             }
         });
-        if let Origin::Set(_) = self.origins.of("rules")
-            && let Some(rules) = &mut self.config.rules
-        {
-            *rules = file::beside(path, rules);
+        for (key, named) in [
+            ("rules", &mut self.config.rules),
+            ("web_config", &mut self.config.web_config),
+        ] {
+            if let Origin::Set(_) = self.origins.of(key)
+                && let Some(named) = named
+            {
+                *named = file::beside(path, named);
+            }
         }
     }
 
@@ -186,6 +193,11 @@ impl Loading {
         if !options.cgroups.is_empty() {
             self.config.cgroups.clone_from(&options.cgroups);
             self.origins.set("cgroups", Place::Option("--cgroup"));
+        }
+        if let Some(file) = &options.web_config {
+            self.config.web_config = Some(file.clone());
+            self.origins
+                .set("web_config", Place::Option("--web.config.file"));
         }
         if let Some(level) = &options.log_level {
             self.config.log.level.clone_from(level);

@@ -54,6 +54,7 @@ macro_rules! settings {
 
 settings! {
     "listen", listen, "Where the page, the status, /metrics, /healthz and /readyz are served.";
+    "web_config", web_config, "File that says who may ask and under which certificate, as exporter-toolkit reads it; without it everybody, in plaintext.";
     "cgroups", cgroups, "Cgroup v2 paths to observe, absolute or relative to the mount; none means everything but the agent.";
     "rules", rules, "File with routes, shops and statements; without it the rules built in.";
     "capture.rings", capture.rings, "Rings and so workers, 1, 2, 4 or 8; both directions of a connection share one.";

@@ -430,3 +430,44 @@ fn a_variable_that_is_wrong_is_one_clear_sentence() {
         assert_eq!(environment(&[variable]), Err(expected.to_owned()));
     }
 }
+
+#[test]
+fn a_web_configuration_that_is_wrong_is_one_sentence_without_what_is_secret() {
+    let cases = [
+        (
+            "basic_auth_user: {}",
+            ":1:1: unknown key \"basic_auth_user\"; did you mean \"basic_auth_users\"?",
+        ),
+        (
+            "basic_auth_users: {a: 12345678}",
+            ": basic_auth_users: what a has is no bcrypt hash",
+        ),
+        (
+            "basic_auth_users: 12345678",
+            ": this is no web configuration",
+        ),
+        (
+            "bearer_token_file: absent",
+            ": cannot read the bearer token",
+        ),
+        (
+            "tls_server_config: {cert_file: a, key_file: b}",
+            ": cannot read the certificate",
+        ),
+    ];
+    for (text, expected) in cases {
+        let file = std::env::temp_dir().join(format!("observer-web-{}", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        let config = Config {
+            web_config: Some(file.clone()),
+            ..Config::default()
+        };
+        let said = config.gate().err().unwrap().to_string();
+        std::fs::remove_file(file).unwrap();
+        assert!(said.contains(expected), "{said}");
+        assert!(
+            said.lines().count() == 1 && !said.contains("12345678"),
+            "{said}"
+        );
+    }
+}

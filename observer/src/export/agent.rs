@@ -122,6 +122,10 @@ pub(super) struct Scrapes {
     pub(super) without_sources: AtomicU64,
     /// Lines that were read and could not be exposed.
     pub(super) lines_refused: AtomicU64,
+    /// Requests without the password or token that the web configuration asks for.
+    pub(super) denied: AtomicU64,
+    /// Web configurations that did not come into force.
+    pub(super) web_refused: AtomicU64,
 }
 
 /// The agent: a pipeline once there is one, and what is known without.
@@ -205,6 +209,8 @@ impl Agent {
             ("http", "busy", &self.scrapes.views_refused),
             ("http", "late", &self.scrapes.without_sources),
             ("http", "line", &self.scrapes.lines_refused),
+            ("http", "denied", &self.scrapes.denied),
+            ("http", "web_config", &self.scrapes.web_refused),
         ]
         .map(|(stage, kind, count)| (stage, kind, count.load(Ordering::Relaxed)));
         let export =

@@ -4,7 +4,8 @@
 //! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them,
 //! at most [`SCRAPES`] scrapes and as many views. Scrapes are rendered from what is published, chunk
 //! by chunk as the client reads, and from what [`Sources`] read for them; views are bounded by their
-//! rows. The data path never waits for any of it.
+//! rows. The data path never waits for any of it. Who may ask, and whether in plaintext, is the web
+//! configuration's ([`Gate`]).
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
@@ -19,23 +20,30 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse as _, IntoResponseParts, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsAcceptor;
 
 use super::encode::{CONTENT_TYPE, Scrape};
 use super::page;
 use super::sources::Sources;
 use super::status::{MOST_ROWS, Overview, ROWS};
 use crate::clock;
+pub use access::{Access, AccessError, WebSettings};
 use body::{Held, ScrapeBody};
+pub use gate::Gate;
 
+mod access;
 mod body;
+mod gate;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -111,22 +119,28 @@ pub async fn serve(
     listener: TcpListener,
     overview: Arc<Overview>,
     sources: Sources,
+    gate: Gate,
     patience: Patience,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let sampling = sample(Arc::clone(&overview));
+    let gate = Arc::new(gate);
+    let sampling = sample(Arc::clone(&overview), Arc::clone(&gate));
     tokio::select! {
-        never = accept(listener, overview, sources, patience) => match never {},
+        never = accept(listener, overview, sources, gate, patience) => match never {},
         never = sampling => match never {},
     }
 }
 
-async fn sample(overview: Arc<Overview>) -> Infallible {
+async fn sample(overview: Arc<Overview>, gate: Arc<Gate>) -> Infallible {
     let mut ticks = tokio::time::interval(SAMPLE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         overview.sample(clock::now());
+        if !gate.look() {
+            let refused = &overview.agent.scrapes.web_refused;
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -134,10 +148,11 @@ async fn accept(
     listener: tokio::net::TcpListener,
     overview: Arc<Overview>,
     sources: Sources,
+    gate: Arc<Gate>,
     patience: Patience,
 ) -> Infallible {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let router = router(Arc::clone(&overview), sources);
+    let router = router(Arc::clone(&overview), sources, Arc::clone(&gate));
     loop {
         // The semaphore is never closed, so a permit always comes.
         let permit = Arc::clone(&connections).acquire_owned().await;
@@ -153,14 +168,19 @@ async fn accept(
             }
         };
         let service = TowerToHyperService::new(router.clone());
+        let tls = gate.access().tls.clone();
         tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(patience.head)
-                .keep_alive(false)
-                .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(stream), service);
-            match tokio::time::timeout(patience.answer, connection).await {
+            let answer = async {
+                match tls {
+                    None => answer(stream, service, patience).await,
+                    Some(config) => {
+                        let hello = TlsAcceptor::from(config).accept(stream);
+                        let stream = tokio::time::timeout(patience.head, hello).await??;
+                        answer(stream, service, patience).await
+                    }
+                }
+            };
+            match tokio::time::timeout(patience.answer, answer).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
                 Err(_) => tracing::debug!("a connection was cut off for its slowness"),
@@ -170,16 +190,40 @@ async fn accept(
     }
 }
 
-#[derive(Clone, Debug)]
+/// Answers the one request of a connection.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    service: TowerToHyperService<Router>,
+    patience: Patience,
+) -> io::Result<()> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .keep_alive(false)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(io::Error::other)
+}
+
+#[derive(Clone)]
 struct Shared {
     overview: Arc<Overview>,
     sources: Sources,
+    gate: Arc<Gate>,
     scrapes: Arc<Semaphore>,
     views: Arc<Semaphore>,
 }
 
 /// The routes.
-fn router(overview: Arc<Overview>, sources: Sources) -> Router {
+fn router(overview: Arc<Overview>, sources: Sources, gate: Arc<Gate>) -> Router {
+    let shared = Shared {
+        overview,
+        sources,
+        gate,
+        scrapes: Arc::new(Semaphore::new(SCRAPES)),
+        views: Arc::new(Semaphore::new(VIEWS)),
+    };
     Router::new()
         .route("/", get(person))
         .route("/api/v1/status", get(status))
@@ -187,12 +231,8 @@ fn router(overview: Arc<Overview>, sources: Sources) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .fallback(nothing)
-        .with_state(Shared {
-            overview,
-            sources,
-            scrapes: Arc::new(Semaphore::new(SCRAPES)),
-            views: Arc::new(Semaphore::new(VIEWS)),
-        })
+        .layer(middleware::from_fn_with_state(shared.clone(), gate::guard))
+        .with_state(shared)
 }
 
 async fn nothing() -> Response {

@@ -150,6 +150,9 @@ fn ask(client: &ureq::Agent, base: &str) -> anyhow::Result<Status> {
     if status == 503 {
         bail!("the agent at {base} has too many to answer");
     }
+    if status == 401 {
+        bail!("the agent at {base} asks for a password or a token, which `top` has not");
+    }
     if status != 200 {
         bail!("{url} answers {status}: that is no observer, or an older one");
     }

@@ -53,7 +53,7 @@ impl Server {
             .build()
             .unwrap();
         let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-        runtime.spawn(serve(listener, overview, sources, patience));
+        runtime.spawn(serve(listener, overview, sources, Gate::default(), patience));
         Self {
             address,
             agent,
@@ -299,6 +299,7 @@ fn views_that_are_too_many_are_refused_and_counted() {
     let (_recorder, registry) = Recorder::new(&Limits::default());
     let agent = Arc::new(Agent::default());
     let shared = Shared {
+        gate: Arc::default(),
         overview: Arc::new(Overview::new(registry, Arc::clone(&agent))),
         sources: Sources::default(),
         scrapes: Arc::new(Semaphore::new(SCRAPES)),
