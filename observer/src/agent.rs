@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 
+use crate::capture::capabilities::{self, Duty};
 use crate::capture::{Capture, Settings as CaptureSettings, host, listeners};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
@@ -123,8 +124,10 @@ struct Live {
 pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let files = Files::new(&setup.layers, &setup.config);
     let plan = plan(&setup.config)?;
+    let mut machine = host::requirements();
     let mut capture = Capture::load(&setup.config.capture)?;
     report(&setup.config.capture);
+    machine.push(lay_down());
     // Before anything is attached: what the agent says to Prometheus is not the platform's.
     capture
         .disown(&setup.listener)
@@ -165,7 +168,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     }
     let reloads = Arc::new(reload::Books::new(&selection));
     let books = pipeline.books().to_vec();
-    let seen = Seen::new(&capture, books, failed, done, Arc::clone(&reloads));
+    let seen = Seen::new(&capture, books, failed, done, Arc::clone(&reloads), machine);
     let seen = Arc::new(seen);
     let reload = Reload {
         layers: setup.layers,
@@ -185,6 +188,26 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     })
     .context("cannot start a thread")?;
     Ok(Box::new(Live { watch, seen }))
+}
+
+/// Gives up what loading took and what runs does not need, before any other thread is started.
+fn lay_down() -> host::Requirement {
+    let kept = capabilities::keep(Duty::Capture);
+    if let Err(error) = &kept {
+        tracing::warn!(%error, "the privileges that are not needed any more cannot be given up");
+    }
+    let found = kept.map_or_else(|error| error.to_string(), |names| names.join(", "));
+    tracing::info!(
+        kept = found,
+        "privileges that are not needed any more are given up"
+    );
+    host::Requirement {
+        name: "privileges kept",
+        met: true,
+        found,
+        remedy: "",
+        required: false,
+    }
 }
 
 /// The rules of a configuration, ready for use.

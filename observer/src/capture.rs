@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   host ──▶ can this machine?        settings ──▶ bounds of every map
+//!   capabilities ──▶ what may this process?
 //!   attach: Capture ──┬─ probes    (which hooks hold, and what is lost without)
 //!                     ├─ ring      (records, by polling)
 //!                     ├─ counters  (what the kernel saw, skipped and lost)
@@ -12,6 +13,7 @@
 
 pub mod attach;
 mod btf;
+pub mod capabilities;
 mod cgroup;
 pub mod counters;
 pub mod error;

@@ -10,5 +10,6 @@ mod deploy {
     pub(crate) mod image;
     mod kubernetes;
     pub(crate) mod manifests;
+    mod privileges;
     mod web;
 }

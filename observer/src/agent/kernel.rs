@@ -76,6 +76,7 @@ impl Seen {
         failed: Arc<AtomicU64>,
         interpreted: Arc<AtomicU64>,
         reloads: Arc<reload::Books>,
+        machine: Vec<host::Requirement>,
     ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
             name: status.probe.program,
@@ -95,7 +96,7 @@ impl Seen {
                 .map(|map| (map.map.to_owned(), map.bytes))
                 .collect(),
             ring_bytes: capture.ring_bytes(),
-            machine: host::requirements().into_iter().map(finding).collect(),
+            machine: machine.into_iter().map(finding).collect(),
             reloads,
         }
     }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::capabilities::{self, Capability};
 use super::cgroup;
 use super::load::OBJECT;
 
@@ -25,27 +26,28 @@ pub struct Requirement {
 /// Where the kernel describes its own types.
 pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
-/// Linux capability numbers, `include/uapi/linux/capability.h`.
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
-
 /// Looks at this machine.
 pub fn requirements() -> Vec<Requirement> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let status = read("/proc/self/status");
-    vec![
+    let missing = capabilities::missing();
+    let mut rows = vec![
         programs(!OBJECT.is_empty()),
         kernel(&read("/proc/sys/kernel/osrelease")),
-        privileges(&status),
+        privileges(&missing),
         types(Path::new(KERNEL_TYPES)),
         cgroup_tree(&read("/proc/self/mountinfo")),
         locked_memory(
             &read("/proc/self/limits"),
             &read("/proc/sys/kernel/osrelease"),
         ),
-    ]
+    ];
+    rows.extend(
+        missing
+            .into_iter()
+            .filter(|row| !row.required)
+            .map(degraded),
+    );
+    rows
 }
 
 fn programs(built_in: bool) -> Requirement {
@@ -74,35 +76,34 @@ fn kernel(release: &str) -> Requirement {
     }
 }
 
-/// Effective capabilities in the text of `/proc/self/status`.
-fn privileges(status: &str) -> Requirement {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    let has = |capability: u32| mask >> capability & 1 == 1;
-    let names = [
-        (CAP_BPF, "CAP_BPF"),
-        (CAP_PERFMON, "CAP_PERFMON"),
-        (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
-    ];
-    let missing: Vec<&str> = names
+/// What nothing runs without.
+fn privileges(missing: &[&Capability]) -> Requirement {
+    let required: Vec<String> = missing
         .iter()
-        .filter(|(bit, _)| !has(*bit))
-        .map(|(_, name)| *name)
+        .filter(|row| row.required)
+        .map(|row| format!("no {}, so {}", row.name, row.without))
         .collect();
-    let met = has(CAP_SYS_ADMIN) && has(CAP_NET_ADMIN) || missing.is_empty();
     Requirement {
         name: "privileges",
-        met,
-        found: if met {
+        met: required.is_empty(),
+        found: if required.is_empty() {
             "enough".to_owned()
         } else {
-            format!("no {}", missing.join(", "))
+            required.join("; ")
         },
         remedy: "run as root, or give the binary CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
         required: true,
+    }
+}
+
+/// What it runs without, seeing less.
+fn degraded(row: &Capability) -> Requirement {
+    Requirement {
+        name: row.name,
+        met: false,
+        found: format!("not held, so {}", row.without),
+        remedy: "give it to the agent where you want to know",
+        required: false,
     }
 }
 
@@ -158,6 +159,7 @@ fn locked_memory(limits: &str, release: &str) -> Requirement {
 
 #[cfg(test)]
 mod tests {
+    use super::capabilities::CAPABILITIES;
     use super::*;
 
     #[test]
@@ -175,16 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn missing_capabilities_are_named() {
-        let full = privileges("Name:\tx\nCapEff:\t000001ffffffffff\n");
-        assert!(full.met);
-        let none = privileges("CapEff:\t0000000000000000\n");
-        assert_eq!(none.found, "no CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN");
-        let three = privileges(&format!(
-            "CapEff:\t{:016x}\n",
-            (1_u64 << 39) | (1 << 38) | (1 << 12)
-        ));
-        assert!(three.met);
+    fn a_privilege_that_is_missing_is_told_with_what_is_lost() {
+        assert!(privileges(&[]).met);
+        for row in &CAPABILITIES {
+            let told = if row.required {
+                privileges(&[row])
+            } else {
+                degraded(row)
+            };
+            assert!(!told.met && told.found.ends_with(row.without), "{told:?}");
+            let named = format!("{}: {}", told.name, told.found);
+            assert!(named.contains(row.name), "{named}");
+        }
     }
 
     #[test]

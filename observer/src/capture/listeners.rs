@@ -116,7 +116,12 @@ fn networks(processes: &[u32]) -> Vec<File> {
 }
 
 /// The listeners of a network namespace, asked by a thread that enters it; none where we may not.
+/// Our own takes no privilege.
 fn ask_in(network: File) -> io::Result<Vec<Listener>> {
+    let own = fs::metadata("/proc/self/ns/net")?;
+    if network.metadata()?.ino() == own.ino() {
+        return ask::listeners();
+    }
     let thread = thread::spawn(move || match setns(network, CloneFlags::CLONE_NEWNET) {
         Ok(()) => ask::listeners(),
         Err(_) => Ok(Vec::new()),

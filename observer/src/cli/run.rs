@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Parts, check};
+use crate::capture::capabilities::{self, Duty};
 use crate::config::{Config, Layers, Selection};
 use crate::export::http::{Gate, Patience};
 use crate::export::{Agent, Observed, Overview, Recorder, Source, Sources, http};
@@ -98,6 +99,7 @@ fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> an
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("observer-http")
+        .on_thread_start(lay_down)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -105,6 +107,13 @@ fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> an
     let result = runtime.block_on(observe(config, layers, selection, server, parts, host));
     runtime.shutdown_timeout(LINGER);
     result
+}
+
+/// Has a thread that answers requests, or waits, do so without what it does not need for that.
+fn lay_down() {
+    if let Err(error) = capabilities::keep(Duty::Serve) {
+        tracing::warn!(%error, "the HTTP server keeps privileges that it does not need");
+    }
 }
 
 /// Says what this machine lacks, and fails where it cannot do without.
@@ -156,12 +165,21 @@ async fn observe(
         recorder,
         failure: Failure(failure),
     };
-    let starting = tokio::task::spawn_blocking(move || (parts.start)(setup));
+    let (send, starting) = oneshot::channel();
+    // On a thread of its own: those of the runtime may load and attach nothing.
+    let start = std::thread::Builder::new().name("start".to_owned());
+    start
+        .spawn(move || {
+            // Nobody waits for it where the end came first.
+            let _unheard = send.send((parts.start)(setup));
+        })
+        .context("cannot start a thread")?;
     let running = tokio::select! {
         running = starting => running.context("starting broke off")??,
         // Whatever is attached by then goes with the process.
         () = end.comes() => return Ok(()),
     };
+    lay_down();
     agent.observe(running.observed());
     if let Some(started) = started {
         // Whoever does not listen any more drops what ends this too.
