@@ -63,6 +63,8 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub(super) struct Candidate {
     /// Of [`Program::rules`].
     rule: usize,
+    /// Why it is not known whether its statement spoke of it, if it is not.
+    hidden: Option<Refusal>,
     /// Else what of the row is needed and was not seen.
     values: Result<Values, Missing>,
 }
@@ -194,10 +196,9 @@ impl Business {
     /// Of what is pending nothing more will be known.
     pub(super) fn abandon(&mut self, why: &Why, context: &mut Context<'_>) {
         self.held = 0;
-        let stages = std::mem::take(&mut self.stages);
-        for mut stage in stages.into_values() {
-            self.tell(stage.take().0, Fate::Unknown, why, context);
-        }
+        let stages = self.stages.values_mut();
+        let pending: Vec<_> = stages.flat_map(Stage::empty).collect();
+        self.tell(pending, Fate::Unknown, why, context);
         while let Some((_, (candidates, _))) = self.prepared.pop_oldest() {
             self.tell(candidates, Fate::Unknown, why, context);
         }
@@ -224,9 +225,12 @@ impl Business {
         let Some(rule) = program.rules.get(sources.rule) else {
             return;
         };
-        if let Some(refusal) = Refusal::of(execution, rule, sources.ambiguous) {
-            let hidden = refusal.is_hidden() && rule.does != Does::Show;
-            let fate = hidden.then_some(Fate::Unknown);
+        let refusal = Refusal::of(execution, rule, sources.ambiguous);
+        let awaits_end = rule.policy == Policy::Committed;
+        if let Some(refusal) = refusal
+            && !(awaits_end && refusal.leaves_open(rule))
+        {
+            let fate = refusal.leaves_open(rule).then_some(Fate::Unknown);
             let why = || refusal.why(execution, rule);
             self.note(sources.rule, None, fate, context, why);
             if let Some(fate) = fate {
@@ -234,21 +238,38 @@ impl Business {
             }
             return;
         }
-        let mut candidates = program.candidates(execution, sources);
+        let mut candidates = match refusal {
+            Some(Refusal::Ambiguous) => vec![Candidate::unseen(sources.rule)],
+            _ => program.candidates(execution, sources),
+        };
+        for candidate in &mut candidates {
+            candidate.hidden = refusal;
+        }
         candidates.retain(|candidate| self.is_meant(candidate, rule, context));
-        if rule.policy != Policy::Committed {
+        if !awaits_end {
             for candidate in candidates {
                 self.publish(&candidate, context);
             }
             return;
         }
-        if candidates.is_empty() {
-            return;
+        if !candidates.is_empty() {
+            self.stage(candidates, rule.does, context);
         }
+    }
+
+    /// What is decided with its transaction.
+    fn stage(&mut self, candidates: Vec<Candidate>, does: Does, context: &mut Context<'_>) {
         let stage = self.stages.entry(context.connection).or_default();
         let mut refused = Vec::new();
         for candidate in candidates {
+            // What only shows something takes no room from what changes something.
+            if does == Does::Show
+                && (stage.len() >= stage::LIMIT / 2 || self.held >= CANDIDATES / 2)
+            {
+                break;
+            }
             if self.held >= CANDIDATES {
+                stage.doubt();
                 refused.push(candidate);
                 continue;
             }
@@ -307,12 +328,7 @@ impl Business {
         context: &mut Context<'_>,
     ) {
         let (fate, why) = match end {
-            Transaction::Commit if sure => {
-                for candidate in candidates {
-                    self.publish(&candidate, context);
-                }
-                return;
-            }
+            Transaction::Commit if sure => return self.commit(candidates, context),
             Transaction::Commit => (Fate::Unknown, Why::Doubtful),
             Transaction::Rollback => (Fate::RolledBack, Why::RolledBack(error)),
             Transaction::Failed => (Fate::RolledBack, Why::Failed(error)),
@@ -320,6 +336,24 @@ impl Business {
             Transaction::Lost => (Fate::Unknown, Why::Disconnected),
         };
         self.tell(candidates, fate, &why, context);
+    }
+
+    /// All of a transaction's rows happened.
+    fn commit(&mut self, candidates: Vec<Candidate>, context: &mut Context<'_>) {
+        for candidate in candidates {
+            match candidate.hidden {
+                None => self.publish(&candidate, context),
+                Some(Refusal::Ambiguous) => {
+                    self.tell(
+                        vec![candidate],
+                        Fate::Unknown,
+                        &Why::SeveralStatements,
+                        context,
+                    );
+                }
+                Some(_) => self.tell(vec![candidate], Fate::Unknown, &Why::AnswerHidden, context),
+            }
+        }
     }
 
     fn publish(&mut self, candidate: &Candidate, context: &mut Context<'_>) {

@@ -18,10 +18,25 @@ impl Candidate {
     ) -> Self {
         Self {
             rule: number,
+            hidden: None,
             values: match rule.lacks(&values, program) {
                 None => Ok(values),
                 field => Err(Missing { row, field }),
             },
+        }
+    }
+}
+
+impl Candidate {
+    /// A row of which nothing was seen.
+    pub(super) fn unseen(rule: usize) -> Self {
+        Self {
+            rule,
+            hidden: None,
+            values: Err(Missing {
+                row: None,
+                field: None,
+            }),
         }
     }
 }
@@ -76,13 +91,7 @@ impl Program {
             .unwrap_or(usize::MAX)
             .saturating_sub(found.len());
         if rule.does != Does::Show {
-            let unseen = Candidate {
-                rule: sources.rule,
-                values: Err(Missing {
-                    row: None,
-                    field: None,
-                }),
-            };
+            let unseen = Candidate::unseen(sources.rule);
             found.extend(std::iter::repeat_n(unseen, hidden.min(stage::LIMIT)));
         }
         found

@@ -3,7 +3,7 @@
 use super::program::{Program, Rule};
 use super::why::Why;
 use crate::correlate::postgres::{Execution, Outcome, SqlState};
-use crate::interpret::rules::business::Policy;
+use crate::interpret::rules::business::{Does, Policy};
 
 /// Why an execution says nothing, or nothing that can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,15 @@ impl Refusal {
         }
     }
 
-    /// Whether something may have happened all the same.
-    pub(super) const fn is_hidden(self) -> bool {
-        matches!(self, Self::Hidden | Self::Ambiguous)
+    /// Whether what the rule speaks of may have happened all the same. That a statement failed is
+    /// not presumed of one whose end was not seen.
+    pub(super) fn leaves_open(self, rule: &Rule) -> bool {
+        let may = match self {
+            Self::Hidden => rule.policy != Policy::Failed,
+            Self::Ambiguous => true,
+            Self::NoRow | Self::OtherTag | Self::Failed(_) | Self::NotMeant => false,
+        };
+        may && rule.does != Does::Show
     }
 
     /// In words; nothing for what no candidate was ever made of.

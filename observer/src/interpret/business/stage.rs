@@ -37,9 +37,16 @@ impl<C> Default for Stage<C> {
 }
 
 impl<C> Stage<C> {
-    /// A statement ran; gives the candidate back where there is no room.
+    /// How many candidates there are.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// A statement ran; gives the candidate back where there is no room. Without it the others are
+    /// not known either: they happened together or not at all.
     pub(super) fn push(&mut self, candidate: C) -> Option<C> {
         if self.pending.len() >= LIMIT {
+            self.doubtful = true;
             return Some(candidate);
         }
         self.pending.push(candidate);
@@ -74,6 +81,16 @@ impl<C> Stage<C> {
     /// Something may have undone a part of it.
     pub(super) fn doubt(&mut self) {
         self.doubtful = true;
+    }
+
+    /// Takes its candidates out of a transaction that goes on: what comes later in it is as unknown
+    /// as they are.
+    pub(super) fn empty(&mut self) -> Vec<C> {
+        self.doubtful |= !self.pending.is_empty();
+        for (_, before) in &mut self.savepoints {
+            *before = 0;
+        }
+        std::mem::take(&mut self.pending)
     }
 
     /// The transaction's end: its candidates, and whether their fate is that of the transaction.
@@ -154,12 +171,29 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_those_that_were_taken_out_is_doubtful() {
+        let mut stage = Stage::default();
+        stage.push('a');
+        stage.steer(&savepoint("s"));
+        assert_eq!(stage.empty(), ['a']);
+        stage.push('b');
+        assert_eq!(stage.steer(&back("s")), ['b']);
+        stage.push('c');
+        assert_eq!(stage.take(), (vec!['c'], false));
+        assert_eq!(stage.empty(), []);
+        stage.push('d');
+        assert_eq!(stage.take(), (vec!['d'], true), "nothing was taken out");
+    }
+
+    #[test]
     fn both_lists_are_bounded() {
         let mut stage = Stage::default();
         for number in 0..LIMIT {
             assert_eq!(stage.push(number), None);
         }
+        assert!(!stage.doubtful);
         assert_eq!(stage.push(LIMIT), Some(LIMIT));
+        assert!(!stage.take().1, "without it the others are not known");
         for number in 0..=SAVEPOINTS {
             stage.steer(&savepoint(&number.to_string()));
         }

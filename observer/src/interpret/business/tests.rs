@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 
 mod reload;
 mod stock;
+mod together;
 mod why;
 
 /// What one statement of a story says: its name, and its fields by column or parameter.
@@ -256,6 +257,10 @@ fn shop<'a>(name: &'a str, status: &'a str) -> Says<'a> {
     }
 }
 
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
 const ORDERS: &str = "naytife_orders_total ";
 const FACTS: &str = "observer_facts_total ";
 
@@ -403,7 +408,7 @@ fn transactions_that_are_open_hold_a_bounded_number_of_rows_together() {
     }
     assert_eq!(
         story.see(FACTS),
-        [("CreateOrder unknown", stage::LIMIT as f64)]
+        [("CreateOrder unknown", number(stage::LIMIT))]
     );
     for connection in 0..=whole as u64 {
         story.transaction(connection, Transaction::Rollback);

@@ -44,6 +44,15 @@ fn an_order_that_is_rolled_back_with_its_item_is_no_orphan() {
 }
 
 #[test]
+fn a_statement_whose_end_was_hidden_is_not_taken_for_one_that_failed() {
+    let mut story = Story::new();
+    story.does(&create("1"));
+    story.ends(1, &item("1"), Outcome::Unknown);
+    story.commits(1);
+    assert_eq!(story.see(FACTS), [("CreateOrder published", 1.0)]);
+}
+
+#[test]
 fn an_order_that_was_only_shown_is_not_taken_for_an_orphan() {
     let mut story = Story::new();
     story.does(&Says {

@@ -62,6 +62,23 @@ fn under_other_rules_counters_stay_gauges_empty_and_what_was_pending_is_unknown(
 }
 
 #[test]
+fn what_comes_later_in_a_transaction_that_other_rules_came_into_is_unknown_too() {
+    let mut story = story();
+    let other = Rules::NAYTIFE.replace("money_scale: 2", "money_scale: 0");
+    replace(&mut story, &Rules::parse(&other).unwrap());
+    story.runs(2, &create("5"));
+    story.commits(2);
+    assert_eq!(story.see(ORDERS), [("7 pending", 1.0)]);
+    assert_eq!(
+        story.see(FACTS),
+        [("CreateOrder published", 1.0), ("CreateOrder unknown", 3.0)]
+    );
+    story.runs(2, &create("6"));
+    story.commits(2);
+    assert_eq!(story.see(ORDERS), [("7 pending", 2.0)], "the next is whole");
+}
+
+#[test]
 fn under_the_same_rules_nothing_is_forgotten() {
     let mut story = story();
     replace(&mut story, &Rules::naytife().unwrap());

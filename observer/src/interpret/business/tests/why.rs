@@ -177,7 +177,7 @@ fn an_execution_without_a_row_says_why_it_has_none() {
         [
             "UpdateOrderStatusByTransactionID none : UPDATE 0: there was no row",
             "CreateOrder none : it ended with SELECT, and the rule is of INSERT",
-            "CreateOrder unknown : the statement's answer was hidden by a gap, or never came",
+            "CreateOrder unknown 7/1: the statement's answer was hidden by a gap, or never came",
             "OrphanOrder none 7/1: no such entity is remembered",
         ]
     );
