@@ -41,7 +41,7 @@ pub mod value;
 pub mod why;
 
 use journal::{Journal, Note};
-use memory::Memory;
+use memory::{Memory, Span};
 use program::{Program, Rule, Sources, Values};
 use refusal::{Missing, Refusal};
 pub(crate) use requests::Told;
@@ -63,6 +63,8 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub(super) struct Candidate {
     /// Of [`Program::rules`].
     rule: usize,
+    /// Its statement's.
+    span: Span,
     /// Why it is not known whether its statement spoke of it, if it is not.
     hidden: Option<Refusal>,
     /// Else what of the row is needed and was not seen.
@@ -253,13 +255,22 @@ impl Business {
             return;
         }
         if !candidates.is_empty() {
-            self.stage(candidates, rule.does, context);
+            self.stage(candidates, rule.does, Span::of(execution), context);
         }
     }
 
     /// What is decided with its transaction.
-    fn stage(&mut self, candidates: Vec<Candidate>, does: Does, context: &mut Context<'_>) {
+    fn stage(
+        &mut self,
+        candidates: Vec<Candidate>,
+        does: Does,
+        mut span: Span,
+        context: &mut Context<'_>,
+    ) {
         let stage = self.stages.entry(context.connection).or_default();
+        if does == Does::Show {
+            span.asked = stage.snapshot(span.asked);
+        }
         let mut refused = Vec::new();
         for candidate in candidates {
             // What only shows something takes no room from what changes something.
@@ -273,7 +284,7 @@ impl Business {
                 refused.push(candidate);
                 continue;
             }
-            match stage.push(candidate) {
+            match stage.push(Candidate { span, ..candidate }) {
                 None => self.held += 1,
                 Some(candidate) => refused.push(candidate),
             }
@@ -340,7 +351,16 @@ impl Business {
 
     /// All of a transaction's rows happened.
     fn commit(&mut self, candidates: Vec<Candidate>, context: &mut Context<'_>) {
-        for candidate in candidates {
+        let program = Arc::clone(&self.program);
+        let mut wrote = false;
+        for mut candidate in candidates {
+            let rule = program.rules.get(candidate.rule);
+            if rule.is_none_or(|rule| rule.does != Does::Show) {
+                wrote = true;
+            } else if wrote {
+                // It may show what the transaction wrote, which counts in its own right.
+                candidate.span = Span::default();
+            }
             match candidate.hidden {
                 None => self.publish(&candidate, context),
                 Some(Refusal::Ambiguous) => {
@@ -361,11 +381,11 @@ impl Business {
         let Some(rule) = program.rules.get(candidate.rule) else {
             return;
         };
-        let number = candidate.rule;
+        let (number, span) = (candidate.rule, candidate.span);
         let fate = match (&candidate.values, &mut self.journal) {
-            (Ok(values), None) => self.memory.apply(&program, rule, values, context),
+            (Ok(values), None) => self.memory.apply(&program, rule, values, span, context),
             (Ok(values), Some(journal)) => {
-                journal.watch(&mut self.memory, &program, number, values, context)
+                journal.watch(&mut self.memory, &program, number, values, span, context)
             }
             (Err(missing), _) => {
                 let fate = (rule.does != Does::Show).then_some(Fate::Unknown);

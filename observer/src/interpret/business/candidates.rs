@@ -1,5 +1,6 @@
 //! The rows that an execution speaks of.
 
+use super::memory::Span;
 use super::program::{Program, Rule, Sources, Values};
 use super::refusal::{Missing, Unmet};
 use super::value::Datum;
@@ -18,6 +19,7 @@ impl Candidate {
     ) -> Self {
         Self {
             rule: number,
+            span: Span::default(),
             hidden: None,
             values: match rule.lacks(&values, program) {
                 None => Ok(values),
@@ -32,6 +34,7 @@ impl Candidate {
     pub(super) fn unseen(rule: usize) -> Self {
         Self {
             rule,
+            span: Span::default(),
             hidden: None,
             values: Err(Missing {
                 row: None,

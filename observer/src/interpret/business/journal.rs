@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use hashbrown::HashMap;
 
-use super::memory::{Known, Memory, key_of};
+use super::memory::{Known, Memory, Span, key_of};
 use super::program::{Entity, Label, Program, Rule, Values};
 use super::value::Datum;
 use super::why::{Change, Why};
@@ -112,6 +112,7 @@ impl Journal {
         program: &Program,
         number: usize,
         values: &Values,
+        span: Span,
         context: &mut Context<'_>,
     ) -> Option<Fate> {
         let (rule, entity) = find(program, number)?;
@@ -128,6 +129,7 @@ impl Journal {
             program,
             rule,
             values,
+            span,
             &mut Context {
                 symbols,
                 out: &mut |fact| {
@@ -229,12 +231,13 @@ impl Told<'_> {
             return Why::NotRemembered;
         };
         if self.rule.does == Does::Show {
-            // It overwrites nothing, so that what changed was not known before.
             return Why::Taught(self.names(self.changed()));
         }
         match (fate, self.rule.does) {
+            (Fate::Repeated, _) if self.before.is_some_and(|known| known.deleted) => {
+                Why::WasDeleted
+            }
             (Fate::Repeated, Does::Create) => Why::WasCreated,
-            (Fate::Repeated, Does::Delete) => Why::WasDeleted,
             (Fate::Repeated, _) => {
                 let given = self.watched().filter(|place| self.given(*place));
                 Why::WasSo(given.map(|place| self.change(place)).collect())

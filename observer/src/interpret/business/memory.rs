@@ -1,7 +1,18 @@
 //! The entities last seen, and what a committed row changes about them.
 //!
-//! A row that only shows something fills what is not known yet and never overwrites: it may be
-//! older than what a transaction that committed meanwhile has changed.
+//! A row that only shows something fills what is not known yet. It overwrites what is known only
+//! where it was asked for after that was: else it may be older than what a transaction has changed
+//! that committed meanwhile. What it overwrites happened unseen, and counts as nothing.
+//!
+//! ```text
+//!   UPDATE … paid; COMMIT ├─────────────┤ told last: it counts
+//!   SELECT                     ├────┤     shows `paid` before that
+//! ```
+//!
+//! So that such a change is not taken for a repeat, what was shown does not count as known before
+//! changes that were asked for until then.
+
+use std::time::Duration;
 
 use schnellru::{ByLength, LruMap};
 use smallvec::SmallVec;
@@ -11,6 +22,7 @@ use super::gauges::Gauges;
 use super::program::{Entity, Program, Rule, Values};
 use super::value::Datum;
 use super::{Context, Fate};
+use crate::correlate::postgres::Execution;
 use crate::interpret::rules::business::{Does, Policy};
 use crate::time::Timestamp;
 
@@ -25,6 +37,38 @@ pub(super) struct Known {
     pub(super) created: Option<Timestamp>,
     /// It is no more; what comes late does not bring it back.
     pub(super) deleted: bool,
+    /// When it was last told what is known: what was asked for until then may be older.
+    pub(super) told: Timestamp,
+    /// A change of it may have happened unseen, so that what is older teaches nothing.
+    pub(super) doubted: bool,
+    /// What a row that was shown took the place of, and when that was told.
+    pub(super) replaced: Option<Box<(Timestamp, Values)>>,
+}
+
+/// When a statement's request reached the wire, and when its answer did; 0 where that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) asked: Timestamp,
+    pub(super) told: Timestamp,
+}
+
+impl Span {
+    pub(super) fn of(execution: &Execution) -> Self {
+        let waited = Duration::try_from_secs_f64(execution.waited).unwrap_or_default();
+        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        let asked = Timestamp(execution.began.0.saturating_sub(waited));
+        Self {
+            asked: if execution.timed { asked } else { Timestamp(0) },
+            told: execution.ended,
+        }
+    }
+}
+
+/// What is done to an entity.
+struct Deed<'a> {
+    does: Does,
+    values: &'a Values,
+    span: Span,
 }
 
 /// The entities of every kind; the one not heard of for the longest is forgotten.
@@ -72,6 +116,7 @@ impl Memory {
         program: &Program,
         rule: &Rule,
         values: &Values,
+        span: Span,
         context: &mut Context<'_>,
     ) -> Option<Fate> {
         let entity = program.entities.get(rule.entity)?;
@@ -90,7 +135,12 @@ impl Memory {
         if rule.policy == Policy::Failed && self.get(rule.entity, &key).is_none() {
             return None;
         }
-        self.happen(program, rule.entity, &key, (rule.does, values), context)
+        let deed = Deed {
+            does: rule.does,
+            values,
+            span,
+        };
+        self.happen(program, rule.entity, &key, &deed, context)
     }
 
     /// Whether this happened is not known: of an entity that is remembered, what it would have
@@ -114,6 +164,9 @@ impl Memory {
             return;
         };
         let before = known.clone();
+        known.told = context.time;
+        known.doubted = true;
+        known.replaced = None;
         for (known, said) in known.values.iter_mut().zip(values) {
             if said.is_some() && known != said {
                 *known = None;
@@ -138,9 +191,13 @@ impl Memory {
             .filter(|(_, known)| !known.deleted && rule.strikes(values, known))
             .map(|(key, _)| key.clone())
             .collect();
+        let nothing_else = Deed {
+            does: Does::Delete,
+            values: &Values::new(),
+            span: Span::default(),
+        };
         for key in &keys {
-            let nothing_else = (Does::Delete, &Values::new());
-            self.happen(program, rule.entity, key, nothing_else, context);
+            self.happen(program, rule.entity, key, &nothing_else, context);
         }
         (!keys.is_empty()).then_some(Fate::Published)
     }
@@ -151,14 +208,15 @@ impl Memory {
         program: &Program,
         kind: usize,
         key: &Key,
-        (does, values): (Does, &Values),
+        deed: &Deed<'_>,
         context: &mut Context<'_>,
     ) -> Option<Fate> {
         let entity = program.entities.get(kind)?;
         let known = self.enter(program, kind, key, context);
-        let before = known.clone().unwrap_or_else(|| Known::of(entity));
+        let mut before = known.clone().unwrap_or_else(|| Known::of(entity));
         let mut after = before.clone();
-        let happened = after.take(does, entity, values, context.time);
+        before.look_back(deed);
+        let happened = after.take(deed, entity, &before, context.time);
         let fate = happened.fate(entity);
         let place = self.kinds.get_mut(kind).and_then(|kind| kind.get(key));
         if let Some(place) = place {
@@ -229,41 +287,79 @@ impl Known {
         }
     }
 
-    /// Takes a row; what that changed.
-    fn take(&mut self, does: Does, entity: &Entity, row: &Values, now: Timestamp) -> Happened {
-        match does {
-            Does::Show => {
-                if !self.deleted {
-                    for (known, shown) in self.values.iter_mut().zip(row) {
-                        if known.is_none() {
-                            known.clone_from(shown);
-                        }
-                    }
-                }
-                Happened::Nothing
+    /// Before a change that was under way when a row was shown: the row may show that change.
+    fn look_back(&mut self, deed: &Deed<'_>) {
+        let Some(replaced) = self.replaced.take().filter(|_| deed.does == Does::Change) else {
+            return;
+        };
+        let (shown, values) = *replaced;
+        if deed.span.asked > shown {
+            return;
+        }
+        for ((known, before), said) in self.values.iter_mut().zip(&values).zip(deed.values) {
+            if said.is_some() && before.is_some() {
+                known.clone_from(before);
             }
-            Does::Create if self.created.is_some() => Happened::Nothing,
+        }
+    }
+
+    /// Takes a row; what that changed about what was known before it.
+    fn take(
+        &mut self,
+        deed: &Deed<'_>,
+        entity: &Entity,
+        before: &Self,
+        now: Timestamp,
+    ) -> Happened {
+        let happened = match deed.does {
+            _ if self.deleted => return Happened::Nothing,
+            Does::Show => {
+                self.show(deed);
+                return Happened::Nothing;
+            }
+            Does::Create if self.created.is_some() => return Happened::Nothing,
             Does::Create => {
-                self.deleted = false;
                 self.created = Some(now);
-                self.overwrite(row);
                 Happened::Created
             }
-            Does::Delete | Does::DeleteEvery if self.deleted => Happened::Nothing,
             Does::Delete | Does::DeleteEvery => {
                 self.deleted = true;
-                self.overwrite(row);
                 Happened::Deleted
             }
             Does::Change => {
                 let mut changed = SmallVec::new();
-                for (place, (known, now)) in self.values.iter().zip(row).enumerate() {
+                let values = before.values.iter().zip(deed.values);
+                for (place, (known, now)) in values.enumerate() {
                     if now.is_some() && known != now && !entity.key.contains(&place) {
                         changed.push((place, known.is_some()));
                     }
                 }
-                self.overwrite(row);
                 Happened::Changed(changed)
+            }
+        };
+        self.told = now;
+        self.replaced = None;
+        self.overwrite(deed.values);
+        happened
+    }
+
+    /// Takes a row that was there when it was read.
+    fn show(&mut self, deed: &Deed<'_>) {
+        if deed.span.asked > self.told {
+            let pairs = self.values.iter().zip(deed.values);
+            let mut news = pairs.filter(|(known, shown)| shown.is_some() && known != shown);
+            if news.clone().any(|(known, _)| known.is_some()) {
+                self.replaced = Some(Box::new((deed.span.told, self.values.clone())));
+            }
+            if news.next().is_some() {
+                self.told = deed.span.told;
+                self.overwrite(deed.values);
+            }
+        } else if !self.doubted {
+            for (known, shown) in self.values.iter_mut().zip(deed.values) {
+                if known.is_none() {
+                    known.clone_from(shown);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 //! ```
 
 use crate::correlate::postgres::Control;
+use crate::time::Timestamp;
 
 /// Candidates of one transaction; beyond it they are unknown.
 pub(super) const LIMIT: usize = 4096;
@@ -20,6 +21,8 @@ const SAVEPOINTS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Stage<C> {
     pending: Vec<C>,
+    /// When its `BEGIN` was asked for, if that was seen.
+    begun: Option<Timestamp>,
     /// Names, and how many candidates came before them.
     savepoints: Vec<(Box<str>, usize)>,
     /// Which of the candidates happened cannot be told any more.
@@ -30,6 +33,7 @@ impl<C> Default for Stage<C> {
     fn default() -> Self {
         Self {
             pending: Vec::new(),
+            begun: None,
             savepoints: Vec::new(),
             doubtful: false,
         }
@@ -37,6 +41,17 @@ impl<C> Default for Stage<C> {
 }
 
 impl<C> Stage<C> {
+    /// A block begins, unless one is open.
+    pub(super) fn begin(&mut self, asked: Timestamp) {
+        self.begun.get_or_insert(asked);
+    }
+
+    /// Not after this was taken what a statement read that was asked for then: it may read what was
+    /// true when its block began.
+    pub(super) fn snapshot(&self, asked: Timestamp) -> Timestamp {
+        self.begun.map_or(asked, |begun| begun.min(asked))
+    }
+
     /// How many candidates there are.
     pub(super) fn len(&self) -> usize {
         self.pending.len()
@@ -96,6 +111,7 @@ impl<C> Stage<C> {
     /// The transaction's end: its candidates, and whether their fate is that of the transaction.
     pub(super) fn take(&mut self) -> (Vec<C>, bool) {
         self.savepoints.clear();
+        self.begun = None;
         let sure = !std::mem::take(&mut self.doubtful);
         (std::mem::take(&mut self.pending), sure)
     }
@@ -183,6 +199,17 @@ mod tests {
         assert_eq!(stage.empty(), []);
         stage.push('d');
         assert_eq!(stage.take(), (vec!['d'], true), "nothing was taken out");
+    }
+
+    #[test]
+    fn a_statement_reads_what_was_true_when_its_block_began() {
+        let mut stage = Stage::<char>::default();
+        assert_eq!(stage.snapshot(Timestamp(5)), Timestamp(5));
+        stage.begin(Timestamp(3));
+        stage.begin(Timestamp(4));
+        assert_eq!(stage.snapshot(Timestamp(5)), Timestamp(3));
+        stage.take();
+        assert_eq!(stage.snapshot(Timestamp(7)), Timestamp(7));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Statements that steer transactions from inside, and those that end them in two phases.
 
+use super::memory::Span;
 use super::why::Why;
 use super::{Business, Context, Fate, PREPARED};
 use crate::correlate::postgres::{Control, Execution, Outcome, Transaction};
@@ -13,6 +14,10 @@ impl Business {
         }
         let connection = context.connection;
         match (&execution.control, execution.tag.as_str()) {
+            (_, "BEGIN" | "START TRANSACTION") => {
+                let stage = self.stages.entry(connection).or_default();
+                stage.begin(Span::of(execution).asked);
+            }
             (Some(control @ Control::Savepoint(_)), "SAVEPOINT") => {
                 self.stages.entry(connection).or_default().steer(control);
             }

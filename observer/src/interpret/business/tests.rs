@@ -19,6 +19,7 @@ use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
 mod reload;
+mod shown;
 mod stock;
 mod together;
 mod why;
@@ -41,6 +42,8 @@ struct Story {
     /// Sums by metric and labels.
     sums: BTreeMap<String, f64>,
     time: u64,
+    /// When the statements that follow were asked for; 0 where that is not known.
+    asked: u64,
 }
 
 impl Story {
@@ -56,6 +59,7 @@ impl Story {
             symbols: Symbols::new(10_000),
             sums: BTreeMap::new(),
             time: 1,
+            asked: 0,
         }
     }
 
@@ -126,8 +130,8 @@ impl Story {
                 text,
                 cut: false,
             })),
-            began: Timestamp(0),
-            ended: Timestamp(0),
+            began: Timestamp(self.asked),
+            ended: Timestamp(self.time + 1),
             waited: 0.0,
             seconds: 0.0,
             timed: true,
@@ -148,8 +152,8 @@ impl Story {
     fn steers(&mut self, connection: u64, text: &str, tag: &str) {
         let execution = Execution {
             which: Which::Unknown,
-            began: Timestamp(0),
-            ended: Timestamp(0),
+            began: Timestamp(self.asked),
+            ended: Timestamp(self.time + 1),
             waited: 0.0,
             seconds: 0.0,
             timed: true,

@@ -21,7 +21,7 @@ pub enum Why {
     WasSo(Vec<Change>),
     /// From which values these fields changed was not seen.
     FromUnknown(Vec<String>),
-    /// These fields were not known before.
+    /// These fields were not known before, or not to be so.
     Taught(Vec<String>),
     /// Its transaction was rolled back on request, perhaps after an error.
     RolledBack(Option<SqlState>),

@@ -131,6 +131,15 @@ fn what_was_known_before_is_told_and_what_changed() {
     story.does(&rewrite("2", "processing", "paid"));
     story.does(&shop("GetShop", "PUBLISHED"));
     story.does(&shop("GetShop", "PUBLISHED"));
+    story.asked = story.time + 1;
+    story.does(&shop("GetShop", "SUSPENDED"));
+    story.does(&Says {
+        name: "DeleteShop",
+        tag: "DELETE",
+        rows: Vec::new(),
+        parameters: vec![(1, "7")],
+    });
+    story.does(&shop("UpdateShop", "PUBLISHED"));
     assert_eq!(
         told(&mut story),
         [
@@ -143,6 +152,10 @@ fn what_was_known_before_is_told_and_what_changed() {
             "UpdateOrder unknown 7/2: what payment_status and status was before was not seen",
             "GetShop none 7: it shows currency, status",
             "GetShop none 7: it shows nothing new",
+            "GetShop none 7: it shows status",
+            "DeleteShop published 7: committed",
+            "DeleteShopsVariations none 7: no such entity is remembered",
+            "UpdateShop repeated 7: it was deleted already",
         ]
     );
 }
