@@ -76,7 +76,10 @@ impl Handle {
                 clippy::cast_sign_loss,
                 reason = "a fact's amount is a whole number that is not negative"
             )]
-            Self::Money(counter) => counter.inc_by(value as u64),
+            // It stays at its most rather than begin again. Nobody else adds to it meanwhile.
+            Self::Money(counter) => {
+                counter.inc_by((value as u64).min(u64::MAX - counter.get()));
+            }
             Self::Gauge(gauge) => gauge.add(value),
             Self::Level(gauge) => gauge.set(value),
             Self::Histogram(histogram) => histogram.observe(value),
@@ -173,6 +176,20 @@ mod tests {
         let key = Key::new(&labels);
         for (position, symbol) in labels.iter().enumerate() {
             assert_eq!(key.get(position), *symbol);
+        }
+    }
+
+    #[test]
+    fn a_sum_of_money_stays_at_its_most() {
+        let mut rows = crate::export::catalog::CATALOG.iter();
+        let money = rows.find(|row| row.kind == Kind::Money).unwrap();
+        let sum = Handle::new(money).unwrap();
+        sum.take(2_f64.powi(64) - 4096.0);
+        sum.take(4000.0);
+        assert!(sum.money() < Some(u64::MAX));
+        for _ in 0..2 {
+            sum.take(10_000.0);
+            assert_eq!(sum.money(), Some(u64::MAX));
         }
     }
 
