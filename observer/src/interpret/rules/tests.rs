@@ -128,6 +128,50 @@ business:
 ";
 
 #[test]
+fn a_secret_or_somebody_is_read_from_no_part_of_a_request() {
+    let field = "way: { from: path, name: way }";
+    for part in ["body", "answer", "query", "header"] {
+        for name in [
+            "client_secret",
+            "clientSecret",
+            "data.card.last4",
+            "customer.0.email",
+            "customer.phone",
+            "shipping_address",
+            "accessToken",
+            "apiKey",
+            "payment.cvv",
+            "Authorization",
+            "PASSWORD",
+        ] {
+            let other = format!("way: {{ from: {part}, name: {name} }}");
+            let problem = Rules::parse(&REQUEST.replace(field, &other)).unwrap_err();
+            let want =
+                format!("`{name}` may be a secret or say who somebody is, and rules read neither");
+            assert!(problem.to_string().contains(&want), "{part}: {problem}");
+        }
+        for name in [
+            "payment_method",
+            "monkey",
+            "data.object.status",
+            "discarded",
+        ] {
+            let other = format!("way: {{ from: {part}, name: {name} }}");
+            Rules::parse(&REQUEST.replace(field, &other)).unwrap();
+        }
+    }
+    let route = REQUEST
+        .replace("{way}", "{token}")
+        .replace("name: way", "name: token");
+    assert_ne!(route, REQUEST);
+    let problem = Rules::parse(&route).unwrap_err();
+    assert!(
+        problem.to_string().contains("`token` may be a secret"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_request_is_asked_for_what_it_has_and_for_no_secret() {
     Rules::parse(REQUEST).unwrap();
     let field = "way: { from: path, name: way }";
@@ -140,7 +184,7 @@ fn a_request_is_asked_for_what_it_has_and_for_no_secret() {
         (
             field,
             "way: { from: header, name: X-Api-Key }",
-            "17:14: business.requests.Pay.fields.way: `X-Api-Key` may be a secret, and rules read none",
+            "17:14: business.requests.Pay.fields.way: `X-Api-Key` may be a secret or say who somebody is, and rules read neither",
         ),
         (
             field,

@@ -10,26 +10,51 @@ use crate::interpret::rules::business::{self as rules, Condition, Label, Part};
 /// Headers that the rules of one request may name.
 const HEADERS: usize = 8;
 
-/// Parts of the names of headers and parameters that hold secrets.
-const SECRETS: [&str; 18] = [
+/// Words in the names of what holds a secret, or says who somebody is.
+const SECRETS: [&str; 43] = [
+    "address",
     "apikey",
     "auth",
     "authorization",
+    "birthday",
+    "card",
+    "cardnumber",
     "cookie",
     "cookie2",
     "credential",
     "credentials",
     "csrf",
+    "cvc",
+    "cvv",
+    "email",
+    "firstname",
+    "fullname",
     "hash",
+    "iban",
     "jwt",
     "key",
+    "keys",
+    "lastname",
+    "mail",
+    "mobile",
+    "pan",
+    "passcode",
+    "passphrase",
     "passwd",
     "password",
+    "phone",
+    "pin",
     "secret",
     "session",
     "sig",
     "signature",
+    "ssn",
+    "street",
+    "surname",
+    "telephone",
     "token",
+    "tokens",
+    "username",
 ];
 
 impl Compiler<'_, '_> {
@@ -48,9 +73,9 @@ impl Compiler<'_, '_> {
             {
                 self.add(place, "moments are told by rows, not by requests");
             }
-            Part::Header | Part::Query if is_secret(name) => self.add(
+            from if from.is_named() && is_secret(name) => self.add(
                 place,
-                format!("`{name}` may be a secret, and rules read none"),
+                format!("`{name}` may be a secret or say who somebody is, and rules read neither"),
             ),
             Part::Path => {
                 for route in &request.routes {
@@ -144,8 +169,17 @@ impl Compiler<'_, '_> {
     }
 }
 
-/// Whether a word of a name says that its value is a secret.
+/// Whether a word of a name says that its value is one of those: `client_secret`, `clientSecret`
+/// and `data.secret.0` as well as `secret`.
 fn is_secret(name: &str) -> bool {
-    name.split(|letter: char| !letter.is_ascii_alphanumeric())
+    let mut parted = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && parted.ends_with(|last: char| last.is_ascii_lowercase()) {
+            parted.push('_');
+        }
+        parted.push(letter);
+    }
+    parted
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
         .any(|word| SECRETS.contains(&word.to_ascii_lowercase().as_str()))
 }
