@@ -67,7 +67,7 @@ pub(super) struct Candidate {
     span: Span,
     /// Why it is not known whether its statement spoke of it, if it is not.
     hidden: Option<Refusal>,
-    /// Else what of the row is needed and was not seen.
+    /// Else what of the row is needed and cannot be known.
     values: Result<Values, Missing>,
 }
 
@@ -389,7 +389,10 @@ impl Business {
             }
             (Err(missing), _) => {
                 let fate = (rule.does != Does::Show).then_some(Fate::Unknown);
-                self.note(number, None, fate, context, || missing.why(&program, rule));
+                let seen = Some(&missing.seen);
+                self.note(number, seen, fate, context, || missing.why(&program, rule));
+                self.memory
+                    .doubt(&program, rule, &missing.seen, &missing.unread, context);
                 fate
             }
         };
@@ -413,11 +416,13 @@ impl Business {
             let Some(rule) = rule.filter(|rule| rule.does != Does::Show) else {
                 continue;
             };
-            let values = candidate.values.as_ref().ok();
-            self.note(candidate.rule, values, Some(fate), context, || why.clone());
+            let (seen, unread) = candidate.seen();
+            self.note(candidate.rule, Some(seen), Some(fate), context, || {
+                why.clone()
+            });
             self.count(candidate.rule, fate, context);
-            if let (Fate::Unknown, Some(values)) = (fate, values) {
-                self.memory.doubt(&program, rule, values, context);
+            if fate == Fate::Unknown {
+                self.memory.doubt(&program, rule, seen, unread, context);
             }
         }
     }

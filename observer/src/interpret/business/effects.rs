@@ -163,8 +163,9 @@ impl Moves {
     }
 }
 
-pub(super) fn at(known: &Known, place: usize) -> Option<&Datum> {
-    known.values.get(place)?.as_ref()
+/// A field of an entity, if anything is known of it.
+pub(super) fn at<'k>(known: impl Into<Option<&'k Known>>, place: usize) -> Option<&'k Datum> {
+    known.into()?.values.get(place)?.as_ref()
 }
 
 /// Whether a value is one of these, or nothing is asked of it. Names are compared without case.

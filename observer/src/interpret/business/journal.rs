@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use hashbrown::HashMap;
 
+use super::effects::at;
 use super::memory::{Known, Memory, Span, key_of};
-use super::program::{Entity, Label, Program, Rule, Values};
+use super::program::{Entity, Program, Rule, Values};
 use super::value::Datum;
 use super::why::{Change, Why};
 use super::{Context, Fate};
@@ -160,7 +161,6 @@ impl Journal {
         // What left a gauge and came back to it.
         moved.retain(|moved| moved.by != 0.0);
         let why = Told {
-            program,
             rule,
             entity,
             row: values,
@@ -217,7 +217,6 @@ fn in_words(value: &Datum) -> String {
 
 /// A row, and what was known of its entity before and after it.
 struct Told<'a> {
-    program: &'a Program,
     rule: &'a Rule,
     entity: &'a Entity,
     row: &'a Values,
@@ -289,9 +288,9 @@ impl Told<'_> {
     }
 
     fn change(&self, place: usize) -> Change {
-        let shown = |known| {
-            let value: &Datum = at(known, place)?;
-            self.is_label(place).then(|| in_words(value))
+        let shown = |known: Option<&Known>| {
+            let value = at(known, place)?;
+            self.entity.shown.contains(&place).then(|| in_words(value))
         };
         Change {
             field: self.entity.fields.get(place).cloned().unwrap_or_default(),
@@ -299,24 +298,4 @@ impl Told<'_> {
             after: shown(self.after),
         }
     }
-
-    /// Whether a rule makes a label of a field, so that it may be shown.
-    fn is_label(&self, place: usize) -> bool {
-        let of = self.rule.entity;
-        let mut effects = self.program.entities.iter().flat_map(|entity| {
-            let effects = entity.effects.iter();
-            effects.map(move |effect| (std::ptr::eq(entity, self.entity), effect))
-        });
-        effects.any(|(own, effect)| {
-            effect.labels.iter().any(|label| match label {
-                Label::Own(field) => own && *field == place,
-                Label::Of { entity, field, .. } => (*entity, *field) == (of, place),
-                Label::Constant(_) => false,
-            })
-        })
-    }
-}
-
-fn at(known: Option<&Known>, place: usize) -> Option<&Datum> {
-    known?.values.get(place)?.as_ref()
 }

@@ -144,12 +144,13 @@ impl Memory {
     }
 
     /// Whether this happened is not known: of an entity that is remembered, what it would have
-    /// changed is not known any more either.
+    /// changed is not known any more either, be it what it said or what of it was not read.
     pub(super) fn doubt(
         &mut self,
         program: &Program,
         rule: &Rule,
         values: &Values,
+        unread: &[usize],
         context: &mut Context<'_>,
     ) {
         if !matches!(rule.does, Does::Create | Does::Change) {
@@ -169,6 +170,11 @@ impl Memory {
         known.replaced = None;
         for (known, said) in known.values.iter_mut().zip(values) {
             if said.is_some() && known != said {
+                *known = None;
+            }
+        }
+        for place in unread {
+            if let Some(known) = known.values.get_mut(*place) {
                 *known = None;
             }
         }

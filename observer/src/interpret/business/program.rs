@@ -44,6 +44,8 @@ pub(super) struct Entity {
     /// Places of the key's fields.
     pub(super) key: Vec<usize>,
     pub(super) effects: Vec<Moves>,
+    /// Places of the fields that labels show, be it those of its own effects or of others'.
+    pub(super) shown: Vec<usize>,
 }
 
 /// What a statement or a request does.

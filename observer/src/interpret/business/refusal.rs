@@ -1,6 +1,8 @@
 //! Why an execution has no candidate, and why a row is none.
 
-use super::program::{Program, Rule};
+use smallvec::SmallVec;
+
+use super::program::{Program, Rule, Values};
 use super::why::Why;
 use crate::correlate::postgres::{Execution, Outcome, SqlState};
 use crate::interpret::rules::business::{Does, Policy};
@@ -61,18 +63,22 @@ impl Refusal {
     }
 }
 
-/// What must be known of a row and is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What must be known of a row and is not; by default, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
     /// Which row of the answer, from 1; none where the parameters tell.
     pub(super) row: Option<u64>,
     /// The place of the field; none where nothing of the row was seen.
     pub(super) field: Option<usize>,
+    /// What is known of it.
+    pub(super) seen: Values,
+    /// Places of the fields that the rule tells and that cannot be known.
+    pub(super) unread: SmallVec<[usize; 2]>,
 }
 
 impl Missing {
     /// In words.
-    pub(super) fn why(self, program: &Program, rule: &Rule) -> Why {
+    pub(super) fn why(&self, program: &Program, rule: &Rule) -> Why {
         Why::Missing {
             row: self.row,
             field: self.field.map(|place| program.field(rule, place)),

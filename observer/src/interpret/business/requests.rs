@@ -241,7 +241,7 @@ impl Business {
                 *slot = shop.map(Datum::Integer);
             }
         }
-        let mut candidate = Candidate::new(said.rule, rule, &program, None, said.values);
+        let mut candidate = Candidate::new(said.rule, rule, &program, None, said.values.into());
         if !self.is_meant(&candidate, rule, context) {
             return;
         }

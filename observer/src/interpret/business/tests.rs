@@ -22,6 +22,7 @@ mod reload;
 mod shown;
 mod stock;
 mod together;
+mod unread;
 mod why;
 
 /// What one statement of a story says: its name, and its fields by column or parameter.
@@ -34,6 +35,9 @@ struct Says<'a> {
     /// Parameters by number.
     parameters: Vec<(u16, &'a str)>,
 }
+
+/// What a story says where a value is NULL.
+const NULL: &str = "\0";
 
 struct Story {
     plan: Arc<Plan>,
@@ -101,7 +105,7 @@ impl Story {
         let value = |text: &str| Value {
             binary: false,
             oid: 25,
-            bytes: Some(SmallVec::from_slice(text.as_bytes())),
+            bytes: (text != NULL).then(|| SmallVec::from_slice(text.as_bytes())),
         };
         let mut cells = Vec::new();
         for (row, columns) in (0..).zip(&says.rows) {

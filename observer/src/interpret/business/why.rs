@@ -130,7 +130,10 @@ impl fmt::Display for Why {
             }
             Self::Missing { row, field } => {
                 match field {
-                    Some(field) => write!(f, "`{field}` was not captured, or has another type")?,
+                    Some(field) => write!(
+                        f,
+                        "`{field}` was not captured, has another type, or cannot be added"
+                    )?,
                     None => f.write_str("it was not captured")?,
                 }
                 match row {

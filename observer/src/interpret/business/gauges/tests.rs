@@ -59,6 +59,7 @@ impl Shelf {
         let names = ["shop", "product", "available"];
         let mut program = Program::default();
         program.entities.push(Entity {
+            shown: Vec::new(),
             name: "product".to_owned(),
             types: vec![Type::Integer; names.len()],
             fields: names.map(str::to_owned).to_vec(),

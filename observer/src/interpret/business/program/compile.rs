@@ -44,6 +44,7 @@ pub(super) fn compile(rules: &Rules, problems: &mut Vec<Problem>) -> Program {
     }
     compiler.endless();
     compiler.words();
+    compiler.shown();
     compiler.program
 }
 
@@ -122,6 +123,7 @@ impl<'r> Compiler<'r, '_> {
                 fields: entity.fields.keys().cloned().collect(),
                 key,
                 effects: Vec::new(),
+                shown: Vec::new(),
             });
         }
     }

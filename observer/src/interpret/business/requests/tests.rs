@@ -271,6 +271,17 @@ fn what_a_request_does_not_say_is_unknown() {
 }
 
 #[test]
+fn a_negative_amount_is_added_to_nothing() {
+    let mut office = Office::new();
+    office.answered(Asks {
+        answer: r#"{"data":{"amount":-19.99}}"#,
+        ..SELLS
+    });
+    assert_eq!(office.see("naytife_"), []);
+    assert_eq!(office.see(FACTS), [("Sell unknown", 1.0)]);
+}
+
+#[test]
 fn a_failure_is_a_status_from_400_on_or_a_graphql_answer_with_errors() {
     let mut office = Office::new();
     for (status, errors) in [

@@ -219,9 +219,9 @@ fn a_row_that_is_not_whole_or_not_meant_says_which_field_it_is() {
     assert_eq!(
         told(&mut story),
         [
-            "CreateOrder unknown : `order` was not captured, or has another type, in row 1",
-            "CreateOrder unknown : `order` was not captured, or has another type, in row 1",
-            "CreateOrder unknown : `order` was not captured, or has another type, in row 2",
+            "CreateOrder unknown 7: `order` was not captured, has another type, or cannot be added, in row 1",
+            "CreateOrder unknown 7: `order` was not captured, has another type, or cannot be added, in row 1",
+            "CreateOrder unknown 7: `order` was not captured, has another type, or cannot be added, in row 2",
             "UpsertCustomer none 7/0f8fad5b…: `created` and `login` are not equal",
         ]
     );

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Compiler, Place};
+use crate::interpret::business::program;
 use crate::interpret::business::value::{Datum, Type};
 use crate::interpret::rules::business::{self as rules, Condition, Label, Part};
 
@@ -166,6 +167,24 @@ impl Compiler<'_, '_> {
             }
         }
         self.program.words = Arc::new(words);
+    }
+
+    /// The fields that labels show.
+    pub(super) fn shown(&mut self) {
+        let mut shown = BTreeSet::new();
+        for (own, entity) in self.program.entities.iter().enumerate() {
+            let labels = entity.effects.iter().flat_map(|effect| &effect.labels);
+            shown.extend(labels.filter_map(|label| match label {
+                program::Label::Own(field) => Some((own, *field)),
+                program::Label::Of { entity, field, .. } => Some((*entity, *field)),
+                program::Label::Constant(_) => None,
+            }));
+        }
+        for (entity, field) in shown {
+            if let Some(entity) = self.program.entities.get_mut(entity) {
+                entity.shown.push(field);
+            }
+        }
     }
 }
 
