@@ -39,16 +39,17 @@ mod steering;
 mod tests;
 pub mod value;
 pub mod why;
+mod words;
 
 use journal::{Journal, Note};
 use memory::{Memory, Span};
 use program::{Program, Rule, Sources, Values};
 use refusal::{Missing, Refusal};
 pub(crate) use requests::Told;
-use requests::WORDS;
 pub(super) use requests::{Answered, Said};
 use stage::Stage;
 use why::Why;
+use words::{WORDS_OF_REQUESTS, WORDS_OF_ROWS};
 
 /// Transactions that wait for their second phase.
 const PREPARED: u32 = 1024;
@@ -120,7 +121,9 @@ pub(super) struct Business {
     /// Where somebody asked why.
     journal: Option<Box<Journal>>,
     /// Label values that requests told.
-    words: Names,
+    words_of_requests: Names,
+    /// Those that rows did.
+    words_of_rows: Names,
 }
 
 /// Where facts go, and when.
@@ -155,7 +158,8 @@ impl Business {
             prepared: LruMap::new(ByLength::new(PREPARED)),
             held: 0,
             journal: None,
-            words: Names::new(WORDS),
+            words_of_requests: Names::new(WORDS_OF_REQUESTS),
+            words_of_rows: Names::new(WORDS_OF_ROWS),
         }
     }
 
@@ -248,6 +252,9 @@ impl Business {
             candidate.hidden = refusal;
         }
         candidates.retain(|candidate| self.is_meant(candidate, rule, context));
+        for candidate in &mut candidates {
+            self.name(rule, candidate.seen_mut(), context.symbols);
+        }
         if !awaits_end {
             for candidate in candidates {
                 self.publish(&candidate, context);

@@ -73,6 +73,14 @@ impl Candidate {
             Err(missing) => (&missing.seen, &missing.unread),
         }
     }
+
+    /// What is known of the row.
+    pub(super) fn seen_mut(&mut self) -> &mut Values {
+        match &mut self.values {
+            Ok(values) => values,
+            Err(missing) => &mut missing.seen,
+        }
+    }
 }
 
 /// A row, as far as it can be read.

@@ -1,8 +1,7 @@
 //! HTTP requests that were answered become facts: what the rules read of them.
 //!
-//! What a request says is anybody's to make up. As a label it must look like a word; and a word
-//! that no rule names is learnt only from an answer that does not refuse the request, and only
-//! while there is room.
+//! A word that no rule names is learnt only from an answer that neither refuses the request nor
+//! fails: a scanner makes up what it likes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,20 +11,14 @@ use smallvec::SmallVec;
 use super::program::{Program, Request, Source, Values};
 use super::value::{Datum, TEXT_LIMIT, Type};
 use super::why::Why;
+use super::words::{OTHER, is_closed, looks_like_a_word, word};
 use super::{Business, Candidate, Context, Fate};
 use crate::correlate::http::Exchange;
-use crate::export::{Symbol, Symbols};
 use crate::interpret::http::METHODS;
 use crate::interpret::json::{self, Unescaped, Value};
-use crate::interpret::names::Names;
 use crate::interpret::routes::{self, Route};
 use crate::interpret::rules::business::Does;
 use crate::interpret::shops;
-
-/// Words that requests may add to labels, all rules together.
-pub(super) const WORDS: usize = 100;
-
-const OTHER: &str = "_other";
 
 /// A request that was answered, at the server's end.
 pub(in crate::interpret) struct Answered<'a> {
@@ -68,7 +61,7 @@ impl Program {
             values: Values::from_elem(None, entity.types.len()),
             shop: SmallVec::new(),
             texts: SmallVec::new(),
-            learns: !is_refusal(answered.exchange.status),
+            learns: answered.exchange.status < 400,
         };
         for (place, constant) in &rule.constants {
             *said.values.get_mut(*place)? = Some(constant.clone());
@@ -218,12 +211,6 @@ impl Program {
     }
 }
 
-/// Whether an answer says that the request itself is wrong: one that a scanner may have made up. A
-/// payment that was declined (402) is not.
-fn is_refusal(status: u16) -> bool {
-    (400..500).contains(&status) && status != 402
-}
-
 impl Business {
     /// A request was answered, and the shop that it is about is known as far as it will be.
     pub(in crate::interpret) fn request(
@@ -252,7 +239,7 @@ impl Business {
                     text,
                     &program,
                     said.learns,
-                    &mut self.words,
+                    &mut self.words_of_requests,
                     context.symbols,
                 );
             }
@@ -281,43 +268,6 @@ impl Business {
             }
         }
     }
-}
-
-/// A text as it may be a label, `_other` where it may not.
-fn word(
-    text: &str,
-    program: &Program,
-    learns: bool,
-    words: &mut Names,
-    symbols: &mut Symbols,
-) -> Box<str> {
-    let word = text.to_ascii_lowercase();
-    if !looks_like_a_word(&word) {
-        return OTHER.into();
-    }
-    if program.words.contains(&word) {
-        return word.into();
-    }
-    let symbol = if learns {
-        words.learn(&word, symbols)
-    } else {
-        words.get(&word).unwrap_or(Symbol::OTHER)
-    };
-    match symbol {
-        Symbol::OTHER => OTHER.into(),
-        _ => word.into(),
-    }
-}
-
-/// A letter, then letters, digits and `_-.`: no address, no number, no phrase.
-fn looks_like_a_word(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic()) && is_closed(text)
-}
-
-/// Letters, digits and `_-.`.
-fn is_closed(text: &str) -> bool {
-    let is_closed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_closed)
 }
 
 /// A key is no phrase and no address either.

@@ -24,6 +24,7 @@ mod stock;
 mod together;
 mod unread;
 mod why;
+mod words;
 
 /// What one statement of a story says: its name, and its fields by column or parameter.
 #[derive(Clone)]

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::super::why::Why;
+use super::super::words::WORDS_OF_REQUESTS as WORDS;
 use super::super::{Business, Context, Fate};
-use super::{Answered, Said, WORDS};
+use super::{Answered, Said};
 use crate::correlate::http::{Exchange, Request};
 use crate::export::Symbols;
 use crate::interpret::business::program::Program;
@@ -334,16 +335,18 @@ fn what_does_not_look_like_a_word_is_no_label() {
 }
 
 #[test]
-fn a_new_word_is_learnt_only_from_an_answer_that_does_not_refuse_it() {
+fn a_new_word_is_learnt_only_from_an_answer_of_success() {
     let mut office = Office::new();
     let asks = |way: &str| format!(r#"{{"payment":[{{"way":"{way}"}}]}}"#);
     let (cash, card) = (asks("cash"), asks("CARD"));
     for (body, status) in [
         (&cash, 400),
         (&cash, 404),
+        (&cash, 402),
+        (&cash, 500),
         // A rule names it.
         (&card, 400),
-        (&cash, 402),
+        (&cash, 201),
         (&cash, 400),
     ] {
         office.answered(Asks {
@@ -355,9 +358,10 @@ fn a_new_word_is_learnt_only_from_an_answer_that_does_not_refuse_it() {
     assert_eq!(
         office.see(WAYS),
         [
-            ("_other failure", 2.0),
+            ("_other failure", 4.0),
             ("card failure", 1.0),
-            ("cash failure", 2.0)
+            ("cash failure", 1.0),
+            ("cash success", 1.0)
         ]
     );
 }

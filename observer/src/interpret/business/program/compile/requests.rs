@@ -166,6 +166,18 @@ impl Compiler<'_, '_> {
                 }
             }
         }
+        let entities = self.program.entities.iter();
+        for effect in entities.flat_map(|entity| &entity.effects) {
+            let only = effect
+                .only
+                .iter()
+                .filter_map(|(_, condition)| match condition {
+                    Condition::Any(texts) => Some(texts),
+                    Condition::Range(_) => None,
+                });
+            let texts = only.chain([&effect.from, &effect.to]).flatten();
+            words.extend(texts.map(|text| text.to_ascii_lowercase()));
+        }
         self.program.words = Arc::new(words);
     }
 
