@@ -114,7 +114,8 @@ pub struct Execution {
     /// How it ended.
     pub outcome: Outcome,
     /// The tag's first words in upper case without its numbers (`INSERT`, `SELECT`, `CREATE
-    /// TABLE`); empty where unknown.
+    /// TABLE`); of a portal that was not fetched to its end, the text's first where that is the
+    /// tag; empty where unknown.
     pub tag: String,
     /// The tag's number plus rows before each `PortalSuspended`; `None` where unknown or without.
     pub rows: Option<u64>,

@@ -16,6 +16,14 @@ use crate::time::Timestamp;
 
 /// Types kept of one statement's parameters.
 const TYPES: usize = 256;
+/// Tags of what undoes a part of a transaction, or parts it from what follows; the end of all ends
+/// the portals too.
+const STEER: [&[u8]; 4] = [
+    b"SAVEPOINT",
+    b"RELEASE",
+    b"ROLLBACK",
+    b"PREPARE TRANSACTION",
+];
 
 impl Correlator {
     pub(super) fn response(&mut self, span: Span, body: &wire::Body<'_>, emit: Emit<'_>) {
@@ -228,6 +236,10 @@ impl Correlator {
 
     /// A statement ended with this tag.
     pub(super) fn tagged(&mut self, tag: &[u8], stamp: Timestamp, emit: Emit<'_>) {
+        self.overtake(tag, emit);
+        if self.rest(stamp, emit) {
+            return;
+        }
         let text = self.ended(Outcome::Completed, tag, stamp, emit);
         let control = text.as_deref().and_then(|text| text.control.as_ref());
         match (tag, control) {
@@ -255,15 +267,58 @@ impl Correlator {
             return;
         };
         let name = portal.clone();
+        self.overtake(&[], emit);
+        if self.rest(stamp, emit) {
+            return;
+        }
         self.release(None, emit);
         let rows = self.answer.rows;
         let (mut execution, _) = self.execution(Outcome::Completed, stamp);
         execution.rows = Some(execution.rows.unwrap_or(0).saturating_add(rows));
         match name.and_then(|name| self.portals.get_mut(&name)) {
-            Some(portal) => portal.suspended = Some(execution),
+            Some(portal) => {
+                if let Some(tag) = portal.tag() {
+                    tag.clone_into(&mut execution.tag);
+                }
+                portal.suspended = Some(execution);
+            }
             None => emit(Body::Sql(execution)),
         }
         self.block.completed(Some(&Control::Other), &[]);
+    }
+
+    /// What ran of other portals and comes before what ends now is handed on.
+    fn overtake(&mut self, tag: &[u8], emit: Emit<'_>) {
+        self.release(None, emit);
+        let head = match self.queue.front() {
+            Some(Request::Execute { portal, .. }) => portal.as_ref(),
+            _ => None,
+        };
+        let mut each = |ran| emit(Body::Sql(ran));
+        self.portals.overtake(head, STEER.contains(&tag), &mut each);
+    }
+
+    /// Whether the portal at the head was told of before its last row was fetched.
+    pub(super) fn was_told(&mut self) -> bool {
+        self.portal_at_head().is_some_and(|portal| portal.told)
+    }
+
+    /// The rest of a portal that was told of came: it is no execution of its own.
+    pub(super) fn rest(&mut self, stamp: Timestamp, emit: Emit<'_>) -> bool {
+        if !self.was_told() {
+            return false;
+        }
+        self.release(None, emit);
+        let rows = std::mem::take(&mut self.answer).rows;
+        let portal = self.portal_at_head();
+        if rows > 0 && portal.is_some_and(|portal| portal.is_read() && portal.writes()) {
+            // Of rows that were changed before what overtook them, and may be undone since.
+            emit(Body::SqlHidden);
+        }
+        self.queue.pop_front();
+        self.answered = stamp;
+        self.block.completed(Some(&Control::Other), &[]);
+        true
     }
 
     /// A portal that was fetched in part is gone: that was its one execution.
@@ -297,7 +352,7 @@ impl Correlator {
             emit(Body::SqlSession(session));
         }
         let state = state.map_or(SqlState::UNKNOWN, SqlState);
-        let execution = self.expects_tag()
+        let execution = (self.expects_tag() && !self.was_told())
             || matches!(
                 self.queue.front(),
                 Some(Request::FunctionCall {

@@ -134,6 +134,10 @@ impl Correlator {
     ) {
         // What ended before is measured, and not the last before `ReadyForQuery`.
         self.release(None, emit);
+        if self.was_told() {
+            // Its rows may be hidden as well.
+            emit(Body::SqlHidden);
+        }
         match last {
             Last::Tag(tag) if hidden == 1 => self.tagged(tag, stamp, emit),
             // When each began and ended was hidden, not that it ran.
@@ -153,6 +157,9 @@ impl Correlator {
                 }
             }
             _ => {
+                if self.rest(stamp, emit) {
+                    return;
+                }
                 let ran = hidden == 1 || first || matches!(last, Last::Tag(_));
                 let text = if ran {
                     self.ended(Outcome::Unknown, &[], stamp, emit)
@@ -168,6 +175,9 @@ impl Correlator {
                 if text.is_some() && !ends && !matches!(last, Last::Hidden) {
                     self.block.completed(Some(&Control::Other), &[]);
                     return;
+                }
+                if ends {
+                    self.portals_gone(emit);
                 }
                 let outcome = self.block.hide(ends);
                 match &mut self.finished {

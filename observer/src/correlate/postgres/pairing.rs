@@ -198,7 +198,7 @@ impl Correlator {
 
     /// The connection is over, or forgotten: what runs will have no end.
     pub fn end(&mut self, stamp: Timestamp, emit: Emit<'_>) {
-        if self.running() {
+        if self.running() && !self.was_told() {
             self.ended(Outcome::Unknown, &[], stamp, emit);
             self.untimed();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::split::Words;
 use super::statements::Prepared;
 use super::values::Selection;
 use super::{Execution, Value, Wanted};
@@ -14,6 +15,8 @@ pub(super) type Name = SmallVec<[u8; 16]>;
 
 /// Named portals kept for one connection; the oldest is forgotten first.
 const LIMIT: usize = 64;
+/// First words that are the tag as well.
+const TAGS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"];
 
 /// A statement bound to parameters.
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ pub(super) struct Portal {
     pub(super) formats: Option<Box<[bool]>>,
     /// What ran of it, if the server has more rows of it.
     pub(super) suspended: Option<Box<Execution>>,
+    /// Its execution was handed on before its last row was fetched; the rest belongs to that.
+    pub(super) told: bool,
 }
 
 impl Portal {
@@ -49,6 +54,32 @@ impl Portal {
             };
         }
         selection
+    }
+
+    /// The first words of the tag that it will end with, where its text tells them.
+    pub(super) fn tag(&self) -> Option<&'static str> {
+        let word = Words(&self.prepared.text()?.statement.text).next()?;
+        TAGS.into_iter().find(|tag| tag.eq_ignore_ascii_case(word))
+    }
+
+    /// Whether it changes rows, all of them at the first fetch; where its text does not tell, what
+    /// rules read may.
+    pub(super) fn writes(&self) -> bool {
+        self.tag().map_or(self.is_read(), |tag| tag != "SELECT")
+    }
+
+    /// Whether rules read its rows.
+    pub(super) fn is_read(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.rows)
+    }
+
+    /// What ran of it, if what runs next must come behind that: a write's effects are those of its
+    /// first fetch, and what was read before a savepoint is not read after it.
+    fn overtaken(&mut self, steers: bool) -> Option<Box<Execution>> {
+        let comes_first = self.writes() || (steers && self.is_read());
+        let ran = self.suspended.take_if(|_| comes_first);
+        self.told |= ran.is_some();
+        ran
     }
 }
 
@@ -100,6 +131,29 @@ impl Portals {
         self.named
             .remove(place)
             .and_then(|(_, portal)| portal.suspended)
+    }
+
+    /// Another execution than that of the portal `of` ended, and `steers` the transaction; what
+    /// comes before it is handed on.
+    pub(super) fn overtake(
+        &mut self,
+        of: Option<&Name>,
+        steers: bool,
+        each: &mut dyn FnMut(Box<Execution>),
+    ) {
+        if let Some(portal) = &mut self.unnamed
+            && of.is_none_or(|of| !of.is_empty())
+            && let Some(ran) = portal.overtaken(steers)
+        {
+            each(ran);
+        }
+        for (name, portal) in &mut self.named {
+            if of != Some(&*name)
+                && let Some(ran) = portal.overtaken(steers)
+            {
+                each(ran);
+            }
+        }
     }
 
     /// The transaction ended and every portal with it; what ran of each is handed on.

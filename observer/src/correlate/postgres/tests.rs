@@ -7,6 +7,7 @@ use crate::decode::{Decoder as _, Side};
 use crate::reassemble::{Cause, Input};
 use std::fmt::Write as _;
 
+mod portals;
 mod rules;
 
 /// Wants the first parameter and the columns `id` and `name` of everything.

@@ -139,24 +139,33 @@ impl Way {
     }
 }
 
-/// What several connections do, the second phases of all of them last.
-fn play(stories: &[Vec<Transaction>]) -> Vec<Session> {
-    let mut sessions: Vec<Session> = (1..)
-        .zip(stories)
-        .map(|(number, story)| {
-            let mut session = Session::new(number);
-            for transaction in story {
-                session.run(transaction);
-            }
-            session
-        })
-        .collect();
+/// What several connections do at the same time, round by round: others go on with the orders of
+/// the first, and the second phases of all of them come last.
+fn play(stories: &[Vec<Transaction>]) -> [Vec<Session>; 3] {
+    let run = |session: &mut Session, story: &[Transaction]| {
+        for transaction in story {
+            session.run(transaction);
+        }
+    };
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (number, story) in (1..).zip(stories) {
+        let mut session = Session::new(number);
+        run(&mut session, &story[..story.len().div_ceil(2)]);
+        session.come_to_an_end();
+        first.push(session);
+    }
+    for (number, (story, before)) in (11..).zip(stories.iter().zip(first.iter().rev())) {
+        let mut session = Session::new(number);
+        session.inherit(before);
+        run(&mut session, &story[story.len().div_ceil(2)..]);
+        second.push(session);
+    }
     let mut closer = Session::new(99);
-    for (id, commits) in sessions.iter().flat_map(|session| &session.prepared) {
+    let sessions = first.iter().chain(&second);
+    for (id, commits) in sessions.flat_map(|session| &session.prepared) {
         closer.second_phase(id, *commits);
     }
-    sessions.push(closer);
-    sessions
+    [first, second, vec![closer]]
 }
 
 /// One direction of a connection: what is still to be sent, flight by flight.
@@ -173,16 +182,12 @@ struct Lane {
 }
 
 /// Records of what passed: connections in any order, answers behind what they answer.
-fn record(sessions: &[Session], way: Way) -> Recording {
+fn record(rounds: &[Vec<Session>], way: Way) -> Recording {
     let mut dice = Dice(way.seed);
     let mut recording = Recording::default();
     let mut time = 1;
-    let (closer, others) = sessions.split_last().unwrap();
     let mut passed = 0;
-    for (round, sessions) in [others, std::slice::from_ref(closer)]
-        .into_iter()
-        .enumerate()
-    {
+    for (round, sessions) in rounds.iter().enumerate() {
         let mut lanes: Vec<Lane> = Vec::new();
         for (number, session) in (1 + 1000 * round as u64..).zip(sessions) {
             let (client, server) = Wire::pair(number, number);
@@ -195,7 +200,7 @@ fn record(sessions: &[Session], way: Way) -> Recording {
                     .collect()
             };
             let (sent, answered) = (apart(|flight| &flight.0), apart(|flight| &flight.1));
-            if way.late == 0 {
+            if passed >= way.late {
                 end.established(time, &mut recording);
             }
             lanes.push(Lane {
@@ -263,9 +268,10 @@ fn record(sessions: &[Session], way: Way) -> Recording {
     recording
 }
 
-fn truth(sessions: &[Session]) -> Sums {
+fn truth(rounds: &[Vec<Session>]) -> Sums {
     let mut truth = Sums::new();
-    for (series, sum) in sessions.iter().flat_map(|session| &session.truth) {
+    let sessions = rounds.iter().flatten();
+    for (series, sum) in sessions.flat_map(|session| &session.truth) {
         *truth.entry(series.clone()).or_default() += sum;
     }
     truth
@@ -278,11 +284,11 @@ proptest! {
         seed: u64,
         longest in prop_oneof![1_usize..20, 20_usize..2000],
     ) {
-        let sessions = play(&stories);
+        let rounds = play(&stories);
         let way = Way { seed, longest, holes: 0, late: 0 };
-        let sums = facts(&record(&sessions, way));
-        prop_assert_eq!(published(&sums), truth(&sessions), "{:?}", sums);
-        let returned: u64 = sessions.iter().map(|session| session.returned).sum();
+        let sums = facts(&record(&rounds, way));
+        prop_assert_eq!(published(&sums), truth(&rounds), "{:?}", sums);
+        let returned: u64 = rounds.iter().flatten().map(|session| session.returned).sum();
         #[expect(clippy::cast_precision_loss, reason = "there are some dozens")]
         let returned = returned as f64;
         prop_assert!((outcomes(&sums, "CreateOrder") - returned).abs() < 0.5);
@@ -296,10 +302,10 @@ proptest! {
         holes in 1_usize..40,
         late in prop_oneof![Just(0_usize), 1_usize..60],
     ) {
-        let sessions = play(&stories);
+        let rounds = play(&stories);
         let way = Way { seed, longest, holes, late };
-        let sums = facts(&record(&sessions, way));
-        let truth = truth(&sessions);
+        let sums = facts(&record(&rounds, way));
+        let truth = truth(&rounds);
         let known = published(&sums).into_iter().filter(|(series, _)| is_known(series));
         for (series, sum) in known {
             let happened = truth.get(&series).copied().unwrap_or(0.0);

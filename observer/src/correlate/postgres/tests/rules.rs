@@ -148,7 +148,7 @@ fn a_statement_of_which_only_the_name_is_known_is_asked_for_again() {
     assert_eq!(session.run().0, [b"b".to_vec()]);
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap();
     [&[kind][..], &length.to_be_bytes(), body].concat()
 }

@@ -54,9 +54,21 @@ pub(super) enum Style {
     Pipelined,
 }
 
+/// How the rows of statements with parameters are fetched, which come one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fetch {
+    /// All there are.
+    All,
+    /// One, and never whether there are more; in the portal without a name, or in one of its own.
+    Part { named: bool },
+    /// One, and the end behind the next statement.
+    Later,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Transaction {
     pub(super) style: Style,
+    pub(super) fetch: Fetch,
     pub(super) acts: Vec<Act>,
     pub(super) end: End,
 }
@@ -89,8 +101,18 @@ fn transaction() -> impl Strategy<Value = Transaction> {
         1 => Just(End::CommitAndFail),
         1 => any::<bool>().prop_map(End::Prepare),
     ];
+    let fetch = prop_oneof![
+        3 => Just(Fetch::All),
+        2 => any::<bool>().prop_map(|named| Fetch::Part { named }),
+        2 => Just(Fetch::Later),
+    ];
     let acts = prop::collection::vec(act(), 1..6);
-    (style, acts, end).prop_map(|(style, acts, end)| Transaction { style, acts, end })
+    (style, fetch, acts, end).prop_map(|(style, fetch, acts, end)| Transaction {
+        style,
+        fetch,
+        acts,
+        end,
+    })
 }
 
 pub(super) fn stories() -> impl Strategy<Value = Vec<Vec<Transaction>>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::script::{Act, End, Style, Transaction};
+use super::script::{Act, End, Fetch, Style, Transaction};
 use super::statements::{Answer, Order, Sql, next, returned, text, written};
 use super::wire;
 
@@ -31,6 +31,10 @@ pub(super) struct Session {
     block: Block,
     events: Vec<Event>,
     savepoints: Vec<(u8, usize, Vec<Order>)>,
+    fetch: Fetch,
+    /// A portal whose end is to be fetched, and how it is told.
+    suspended: Option<(String, String)>,
+    portals: u64,
     pub(super) flights: Vec<Flight>,
     pub(super) truth: Sums,
     /// Of transactions that wait for their second phase, and whether that commits.
@@ -49,6 +53,9 @@ impl Session {
             block: Block::None,
             events: Vec::new(),
             savepoints: Vec::new(),
+            fetch: Fetch::All,
+            suspended: None,
+            portals: 0,
             flights: vec![(wire::startup(), wire::welcome())],
             truth: Sums::new(),
             prepared: Vec::new(),
@@ -56,8 +63,21 @@ impl Session {
         }
     }
 
+    /// Goes on with the orders of another, who has come to an end.
+    pub(super) fn inherit(&mut self, other: &Self) {
+        self.orders.clone_from(&other.orders);
+    }
+
+    /// Leaves nothing open.
+    pub(super) fn come_to_an_end(&mut self) {
+        if self.block != Block::None {
+            self.flight(Style::Simple, &[Sql::Rollback], false);
+        }
+    }
+
     /// Runs a transaction.
     pub(super) fn run(&mut self, transaction: &Transaction) {
+        self.fetch = transaction.fetch;
         let in_block = transaction.end != End::Auto || self.block != Block::None;
         let mut statements = Vec::new();
         if in_block && self.block == Block::None {
@@ -123,15 +143,34 @@ impl Session {
         for statement in statements {
             let order = self.order(statement, hides);
             let (text, values) = text(statement, order.as_ref(), parameters);
+            let (portal, rows) = match self.fetch {
+                Fetch::All => (String::new(), 0),
+                Fetch::Part { named: false } => (String::new(), 1),
+                _ => (format!("p{}", self.portals), 1),
+            };
+            self.portals += 1;
             if parameters {
-                sent.extend(wire::execute(&text, &values));
+                sent.extend(wire::execute(&portal, rows, &text, &values));
             }
             texts.push(text);
             if failed {
                 continue;
             }
+            let earlier = self.suspended.take();
             match self.answer(statement, order) {
-                Ok(answer) => answers.extend(written(&answer, parameters)),
+                Ok(answer) => {
+                    let suspends = parameters && rows > 0 && answer.is_fetched();
+                    answers.extend(written(&answer, parameters, suspends));
+                    let goes_on =
+                        matches!(statement, Sql::Act(act) if !matches!(act, Act::RollbackTo(_)));
+                    if let Some((portal, tag)) = earlier.filter(|_| parameters && goes_on) {
+                        sent.extend(wire::fetch(&portal, 0));
+                        answers.extend(wire::tag(&tag));
+                    }
+                    if suspends && self.fetch == Fetch::Later {
+                        self.suspended = Some((portal, answer.tag));
+                    }
+                }
                 Err(state) => {
                     if parameters {
                         answers.extend(wire::bound());
@@ -151,6 +190,7 @@ impl Session {
         }
         if self.block == Block::None {
             self.close(!failed);
+            self.suspended = None;
         }
         answers.extend(wire::ready(match self.block {
             Block::None => b'I',

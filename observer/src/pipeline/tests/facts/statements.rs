@@ -30,6 +30,15 @@ pub(super) struct Answer {
     pub(super) row: Option<Vec<String>>,
 }
 
+impl Answer {
+    /// Whether it has a row that is fetched.
+    pub(super) fn is_fetched(&self) -> bool {
+        // The UPDATE with parameters returns nothing.
+        let returns = !self.tag.starts_with("UPDATE");
+        returns && self.row.as_ref().is_some_and(|row| !row.is_empty())
+    }
+}
+
 const COLUMNS: [&str; 6] = [
     "shop_id",
     "order_id",
@@ -72,7 +81,8 @@ fn amount(order: &Order) -> String {
     format!("{}.{:02}", order.amount / 100, order.amount % 100)
 }
 
-pub(super) fn written(answer: &Answer, parameters: bool) -> Vec<u8> {
+/// The answer, with the tag or, where no end is told yet, without.
+pub(super) fn written(answer: &Answer, parameters: bool, suspends: bool) -> Vec<u8> {
     let mut bytes = if parameters {
         wire::bound()
     } else {
@@ -92,7 +102,11 @@ pub(super) fn written(answer: &Answer, parameters: bool) -> Vec<u8> {
         None if parameters => bytes.extend(wire::no_data()),
         None => {}
     }
-    bytes.extend(wire::tag(&answer.tag));
+    bytes.extend(if suspends {
+        wire::suspended()
+    } else {
+        wire::tag(&answer.tag)
+    });
     bytes
 }
 

@@ -33,19 +33,31 @@ pub(super) fn query(statement: &str) -> Vec<u8> {
     message(b'Q', &text(statement))
 }
 
-/// Parse, Bind, Describe and Execute of a statement without a name.
-pub(super) fn execute(statement: &str, parameters: &[String]) -> Vec<u8> {
+/// Parse, Bind, Describe and Execute of a statement without a name, for at most so many rows.
+pub(super) fn execute(portal: &str, rows: u32, statement: &str, parameters: &[String]) -> Vec<u8> {
     let parse = [&[0][..], &text(statement), &[0, 0]].concat();
     let values = parameters.iter().flat_map(|one| value(one.as_bytes()));
-    let head = [0, 0, 0, 0].into_iter().chain(count(parameters.len()));
+    let head = text(portal).into_iter().chain([0, 0, 0]);
+    let head = head.chain(count(parameters.len()));
     let bind: Vec<u8> = head.chain(values).chain([0, 0]).collect();
     [
         message(b'P', &parse),
         message(b'B', &bind),
-        message(b'D', b"P\0"),
-        message(b'E', &[0; 5]),
+        message(b'D', &[b"P", &text(portal)[..]].concat()),
+        fetch(portal, rows),
     ]
     .concat()
+}
+
+/// Execute of a portal; 0 for all of its rows.
+pub(super) fn fetch(portal: &str, rows: u32) -> Vec<u8> {
+    let body = [text(portal), rows.to_be_bytes().to_vec()].concat();
+    message(b'E', &body)
+}
+
+/// There may be more rows.
+pub(super) fn suspended() -> Vec<u8> {
+    message(b's', &[])
 }
 
 pub(super) fn sync() -> Vec<u8> {
