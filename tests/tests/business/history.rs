@@ -2,6 +2,8 @@
 //! the end.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::SubAssign;
 
 use anyhow::{Result, ensure};
 use observer_tests::scrape::{Scrape, Selection};
@@ -105,12 +107,11 @@ impl History {
     /// The same without what happened before.
     pub(crate) fn since(mut self, before: &Self) -> Self {
         self.orders -= before.orders;
-        for (key, count) in &before.statuses {
-            *self.statuses.entry(key.clone()).or_default() -= count;
-        }
-        for (key, amount) in &before.revenue {
-            *self.revenue.entry(key.clone()).or_default() -= amount;
-        }
+        subtract(&mut self.statuses, &before.statuses);
+        subtract(&mut self.payments, &before.payments);
+        subtract(&mut self.value, &before.value);
+        subtract(&mut self.revenue, &before.revenue);
+        subtract(&mut self.refunded, &before.refunded);
         self
     }
 
@@ -145,35 +146,62 @@ impl History {
 
     /// Whether nothing was published that did not happen, where some of it could not be known.
     pub(crate) fn bounds(&self, scrape: &Scrape) -> Result<()> {
-        let orders = scrape.select("naytife_orders_total");
-        for ([shop, status], count) in &self.statuses {
-            let published = orders.clone().with("shop_id", shop).with("status", status);
-            #[expect(clippy::cast_precision_loss, reason = "there are hundreds")]
-            let happened = *count as f64;
-            ensure!(
-                published.sum() <= happened,
-                "{count} of {status} happened:\n{published}"
-            );
-        }
         scrape
             .select("observer_facts_total")
             .with("rule", "CreateOrder")
             .with("outcome", "published")
             .is(self.orders)?;
-        for (shop, amount) in &self.revenue {
-            let published = scrape.select("naytife_revenue_total").with("shop_id", shop);
-            ensure!(
-                published.sum() <= major(*amount) + 0.005,
-                "{amount} was paid:\n{published}"
-            );
-        }
-        let unknown = orders.with("status", "unknown");
+        let orders = scrape.select("naytife_orders_total");
+        let unknown = orders.clone().with("status", "unknown");
         ensure!(
             !unknown.is_empty(),
             "an order older than the agent has no unknown status"
         );
+        let known = orders.without("status", "unknown");
+        within(known.by(["shop_id", "status"]), &self.statuses)?;
+        let payments = scrape.select("naytife_payments_total");
+        let payments = payments.without("status", "unknown");
+        let mut of_any = BTreeMap::new();
+        for ([shop, _, status], count) in &self.payments {
+            *of_any.entry([shop.clone(), status.clone()]).or_default() += count;
+        }
+        within(payments.by(["shop_id", "status"]), &of_any)?;
+        // A payment may be told of whose provider never was.
+        let known = payments.without("provider", "unknown");
+        within(known.by(["shop_id", "provider", "status"]), &self.payments)?;
+        let amounts = [&self.value, &self.revenue, &self.refunded];
+        for (metric, amounts) in MONEY.into_iter().zip(amounts) {
+            for ([shop], published) in scrape.select(metric).by(["shop_id"]) {
+                let happened = amounts.get(&shop).copied().unwrap_or_default();
+                ensure!(
+                    published <= major(happened) + 0.005,
+                    "{metric} of shop {shop}: {published} of {happened}"
+                );
+            }
+        }
         Ok(())
     }
+}
+
+/// Takes away what was there before.
+fn subtract<K: Clone + Ord, V: Default + SubAssign + Copy>(
+    all: &mut BTreeMap<K, V>,
+    before: &BTreeMap<K, V>,
+) {
+    for (key, amount) in before {
+        *all.entry(key.clone()).or_default() -= *amount;
+    }
+}
+
+/// Whether each series that was published happened as often.
+fn within<K: Debug + Ord>(published: BTreeMap<K, f64>, happened: &BTreeMap<K, u64>) -> Result<()> {
+    for (series, count) in published {
+        let most = happened.get(&series).copied().unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "there are hundreds")]
+        let most = most as f64;
+        ensure!(count <= most, "{series:?}: {count} of {most}");
+    }
+    Ok(())
 }
 
 /// What is in the tables, without regard to how it came there: what the orders that are paid for,

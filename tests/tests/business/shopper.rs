@@ -47,6 +47,16 @@ pub(crate) struct Shopper {
     pub(crate) returned: u64,
 }
 
+/// Each goes on with the orders of the next.
+pub(crate) fn hand_over(shoppers: &mut [Shopper]) {
+    for next in 1..shoppers.len() {
+        let (before, after) = shoppers.split_at_mut(next);
+        if let (Some(last), Some(first)) = (before.last_mut(), after.first_mut()) {
+            std::mem::swap(&mut last.orders, &mut first.orders);
+        }
+    }
+}
+
 impl Shopper {
     pub(crate) fn new(seed: u64, connections: Connections) -> Self {
         Self {
