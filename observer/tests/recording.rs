@@ -40,6 +40,13 @@ fn plan() -> Arc<Plan> {
     Plan::new(&Rules::naytife().unwrap()).unwrap()
 }
 
+/// Events between stages: how often a stage says that something was hidden depends on where in
+/// bytes that it cannot follow it looks for the next message.
+const UNCOUNTED: [&str; 2] = [
+    "observer_records_total{stage=\"correlate\"}",
+    "observer_records_total{stage=\"interpret\"}",
+];
+
 fn metrics(recording: &Recording) -> String {
     let mut replay = Replay::new(&Config::default()).unwrap();
     for record in recording.records() {
@@ -88,8 +95,9 @@ fn joined(steps: &[Step]) -> Recording {
 fn differs(name: &str, recording: &Recording, plan: &Arc<Plan>) -> Option<String> {
     let once = overwritten(recording, plan);
     let (before, after) = (metrics(recording), metrics(&once));
+    let counts = |line: &str| !UNCOUNTED.iter().any(|start| line.starts_with(start));
     let lines = before.lines().zip(after.lines());
-    let differ = lines.filter(|(before, after)| before != after);
+    let differ = lines.filter(|(before, after)| before != after && counts(before));
     let mut differ: Vec<_> = differ.map(|(a, b)| format!("\n  - {a}\n  + {b}")).collect();
     if before.lines().count() != after.lines().count() {
         differ.push("\n  other series".to_owned());
@@ -163,9 +171,15 @@ fn what_requests_mean_for_the_business_comes_to_the_same_overwritten() {
         ),
         (
             "/v1/payments/checkout",
-            402,
+            200,
             r#"{\"shop_id\":7,\"payment_method_type\":\"gift_card\"}"#,
             "gift_card",
+        ),
+        (
+            "/v1/payments/checkout",
+            402,
+            r#"{\"shop_id\":7,\"payment_method_type\":\"made_up\"}"#,
+            "_other",
         ),
         (
             "/v1/payments/checkout",
@@ -198,7 +212,7 @@ fn to_overwrite_twice_is_to_overwrite_once() {
     let plan = plan();
     for (name, steps) in fixtures() {
         let once = overwritten(&Recording::of(&steps, Side::Server, 7), &plan);
-        assert_eq!(bytes(&overwritten(&once, &plan)), bytes(&once), "{name}");
+        assert!(bytes(&overwritten(&once, &plan)) == bytes(&once), "{name}");
     }
 }
 

@@ -53,7 +53,13 @@ impl Server {
             .build()
             .unwrap();
         let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-        runtime.spawn(serve(listener, overview, sources, Gate::default(), patience));
+        runtime.spawn(serve(
+            listener,
+            overview,
+            sources,
+            Gate::default(),
+            patience,
+        ));
         Self {
             address,
             agent,

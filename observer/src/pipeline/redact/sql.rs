@@ -35,7 +35,12 @@ pub(super) fn overwrite(sql: &mut [u8]) {
             Token::Number => number(piece),
             _ => {}
         }
-        begun |= !matches!(token, Token::Comment(_));
+        begun = match token {
+            Token::Comment(_) => begun,
+            // What follows is another statement, with a name of its own.
+            Token::Mark(';') => false,
+            _ => true,
+        };
     }
 }
 
@@ -122,6 +127,10 @@ mod tests {
             (
                 "-- name: GetShop :one for jo\nselect /* jo's */ 1 -- jo",
                 "-- name: GetShop :xxx xxx xx\nselect /* xxxx */ 0 -- xx",
+            ),
+            (
+                "select 1; -- name: GetShop :one\nselect 2",
+                "select 0; -- name: GetShop :xxx\nselect 0",
             ),
             (
                 "select 1 -- name: GetShop :one",
