@@ -270,6 +270,20 @@ fn number(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap())
 }
 
+fn restock(available: &str) -> Says<'_> {
+    Says {
+        name: "UpdateVariantStock",
+        tag: "UPDATE",
+        rows: vec![vec![
+            ("shop_id", "7"),
+            ("product_variation_id", "1"),
+            ("product_id", "5"),
+            ("available_quantity", available),
+        ]],
+        parameters: Vec::new(),
+    }
+}
+
 const ORDERS: &str = "naytife_orders_total ";
 const FACTS: &str = "observer_facts_total ";
 

@@ -221,29 +221,15 @@ pub(in crate::interpret) fn nearest<'n>(
     name: &str,
     known: impl Iterator<Item = &'n str>,
 ) -> Option<&'n str> {
+    let lower = name.to_ascii_lowercase();
     known
-        .map(|candidate| (distance(name, candidate), candidate))
+        .map(|known| {
+            (
+                strsim::levenshtein(&lower, &known.to_ascii_lowercase()),
+                known,
+            )
+        })
         .min()
         .filter(|(edits, _)| *edits <= (name.len() / 3).max(2))
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance, without regard to case.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<u8> = right.bytes().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (at, byte) in left.bytes().enumerate() {
-        let mut diagonal = at;
-        let mut before = at + 1;
-        for (cell, other) in row.iter_mut().skip(1).zip(&right) {
-            let replaced = diagonal + usize::from(!byte.eq_ignore_ascii_case(other));
-            diagonal = *cell;
-            before = replaced.min(diagonal + 1).min(before + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = at + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
+        .map(|(_, known)| known)
 }

@@ -125,20 +125,9 @@ fn an_amount_that_was_remembered_is_not_taken_for_one_that_cannot_be_read() {
 #[test]
 fn a_gauge_leaves_out_what_cannot_be_read() {
     let mut story = Story::new();
-    let stock = |available| Says {
-        name: "UpdateVariantStock",
-        tag: "UPDATE",
-        rows: vec![vec![
-            ("shop_id", "7"),
-            ("product_variation_id", "1"),
-            ("product_id", "5"),
-            ("available_quantity", available),
-        ]],
-        parameters: Vec::new(),
-    };
-    story.does(&stock("4"));
+    story.does(&restock("4"));
     assert_eq!(story.see("naytife_inventory_levels "), [("7 5", 4.0)]);
-    story.does(&stock("four"));
+    story.does(&restock("four"));
     assert_eq!(story.see("naytife_inventory_levels "), []);
     assert_eq!(
         story.see(FACTS),
@@ -147,7 +136,7 @@ fn a_gauge_leaves_out_what_cannot_be_read() {
             ("UpdateVariantStock unknown", 1.0)
         ]
     );
-    story.does(&stock("-3"));
+    story.does(&restock("-3"));
     assert_eq!(
         story.see("naytife_inventory_levels "),
         [("7 5", -3.0)],

@@ -252,19 +252,8 @@ fn the_metrics_that_a_row_moved_stand_beside_it_and_no_other() {
 #[test]
 fn what_moves_only_a_gauge_is_news_too() {
     let mut story = story();
-    let stock = |available| Says {
-        name: "UpdateVariantStock",
-        tag: "UPDATE",
-        rows: vec![vec![
-            ("shop_id", "7"),
-            ("product_variation_id", "1"),
-            ("product_id", "5"),
-            ("available_quantity", available),
-        ]],
-        parameters: Vec::new(),
-    };
     for available in ["10", "4", "4"] {
-        story.does(&stock(available));
+        story.does(&restock(available));
     }
     story.does(&shop("UpdateShop", "SUSPENDED"));
     assert_eq!(
