@@ -19,8 +19,8 @@ use crate::export::Observed;
 use crate::interpret::{Interpreter, Needs, Plan};
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
-use crate::workloads::Workloads;
 use crate::workloads::cgroup::Cgroups;
+use crate::workloads::{Directory, Workloads};
 
 mod facts;
 mod kernel;
@@ -133,7 +133,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         .disown(&setup.listener)
         .context("cannot mark the agent's own listener")?;
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
-    let workloads = Workloads::new(Some(cgroups));
+    let directory = Directory::default();
+    let workloads = Workloads::new(Some(cgroups), directory);
     let roster = workloads.roster();
     let names = Names(workloads);
     let needs = Needs::new(Arc::clone(&plan));

@@ -37,7 +37,7 @@ pub use settings::SETTINGS;
 use crate::export::Limits;
 use crate::export::http::Gate;
 use crate::interpret::Rules;
-use crate::{capture, interpret, node, pipeline, reassemble};
+use crate::{capture, interpret, node, pipeline, reassemble, workloads};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -49,6 +49,12 @@ pub struct Config {
     pub web_config: Option<PathBuf>,
     /// Cgroup v2 paths to observe, absolute or relative to the mount; none means everything.
     pub cgroups: Vec<PathBuf>,
+    /// Workloads to observe, by who they are.
+    pub select: workloads::Select,
+    /// Who is asked about pods.
+    pub kubernetes: workloads::Kubernetes,
+    /// Who is asked about containers.
+    pub engines: workloads::Engines,
     /// What the kernel side copies and how it hands it over.
     pub capture: capture::Settings,
     /// Bounds of what is held to bring bytes into order.
@@ -71,6 +77,9 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 9464).into(),
             web_config: None,
             cgroups: Vec::new(),
+            select: workloads::Select::default(),
+            kubernetes: workloads::Kubernetes::default(),
+            engines: workloads::Engines::default(),
             capture: capture::Settings::default(),
             reassembly: Reassembly::default(),
             limits: Limits::default(),

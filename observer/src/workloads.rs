@@ -1,7 +1,11 @@
 //! Who owns a cgroup or a process.
 //!
-//! Until Kubernetes or Compose tell better, a workload is its cgroup's last path component: the
-//! container, the systemd unit. Processes in the root cgroup go by their executable's name.
+//! ```text
+//!   cgroup id ─▶ cgroup: path ─▶ place: pod, container, unit ─▶ directory: names and labels
+//! ```
+//!
+//! What nobody has told about goes by its cgroup's last path component, processes in the root cgroup
+//! by their executable's name.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -10,7 +14,13 @@ use observer_ebpf::{Identity, Opener};
 use schnellru::{ByLength, LruMap};
 
 pub mod cgroup;
+pub mod directory;
+pub mod place;
 pub mod roster;
+mod settings;
+
+pub use directory::Directory;
+pub use settings::{Engines, Kubernetes, Select};
 
 use cgroup::Cgroups;
 use roster::Roster;
@@ -24,6 +34,7 @@ const ENDS: u32 = 32_768;
 /// Names the workloads at both ends of a connection.
 pub struct Workloads {
     cgroups: Option<Cgroups>,
+    directory: Directory,
     roster: Roster,
     /// By first sequence numbers (sent, received): the same at both ends, through any translation
     /// of addresses.
@@ -31,11 +42,13 @@ pub struct Workloads {
 }
 
 impl Workloads {
-    /// With the cgroups of this machine; without any, executables alone give names.
+    /// With the cgroups of this machine, and what is known of who is in them; without any cgroups,
+    /// executables alone give names.
     #[must_use]
-    pub fn new(cgroups: Option<Cgroups>) -> Self {
+    pub fn new(cgroups: Option<Cgroups>, directory: Directory) -> Self {
         Self {
             cgroups,
+            directory,
             roster: Roster::default(),
             ends: LruMap::with_hasher(ByLength::new(ENDS), foldhash::fast::RandomState::default()),
         }
@@ -73,7 +86,7 @@ impl Workloads {
     fn cgroup_name(&mut self, id: u64) -> Option<Arc<str>> {
         let cgroups = self.cgroups.as_mut()?;
         let path = cgroups.path(id)?;
-        let name: Arc<str> = last_component(&path)?.into();
+        let name = self.directory.workload(&path)?.service;
         let directory = || cgroups.directory(&path);
         self.roster.enter(id, &name, directory);
         Some(name)
@@ -90,11 +103,6 @@ impl Workloads {
         own.flat_map(|own| [(received, *own), (received.wrapping_sub(1), *own)])
             .find_map(|key| self.ends.get(&key).cloned())
     }
-}
-
-/// `None` for the root.
-fn last_component(path: &str) -> Option<&str> {
-    path.rsplit('/').next().filter(|name| !name.is_empty())
 }
 
 fn executable(identity: &Identity) -> String {
@@ -124,19 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_is_its_cgroups_last_component_else_its_executable() {
-        for (path, name) in [
-            (
-                "/kubepods/besteffort/pod1/cri-containerd-9f.scope",
-                Some("cri-containerd-9f.scope"),
-            ),
-            ("/system.slice/nginx.service", Some("nginx.service")),
-            ("/shop", Some("shop")),
-            ("/", None),
-        ] {
-            assert_eq!(last_component(path), name);
-        }
-        let mut workloads = Workloads::new(None);
+    fn a_workload_outside_of_cgroups_is_its_executable() {
+        let mut workloads = Workloads::new(None, Directory::default());
         for (command, name) in [("postgres", "postgres"), ("a\nb", "a_b"), ("", UNKNOWN)] {
             assert_eq!(&*workloads.name(&identity(1, 2, command)), name);
         }
@@ -144,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_end_names_the_other_once_both_are_known() {
-        let mut workloads = Workloads::new(None);
+        let mut workloads = Workloads::new(None, Directory::default());
         let (client, server) = (identity(10, 90, "api"), identity(90, 10, "postgres"));
         workloads.name(&client);
         assert_eq!(workloads.peer(&client), None);

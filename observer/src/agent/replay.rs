@@ -28,8 +28,8 @@ use crate::pipeline::protocols::Known;
 use crate::pipeline::transcript::Transcript;
 use crate::pipeline::{self, Books, Interpreter as _, Polled, Worker};
 use crate::time::Timestamp;
-use crate::workloads::Workloads;
 use crate::workloads::cgroup::Cgroups;
+use crate::workloads::{Directory, Workloads};
 
 /// Records between two looks at what they came to.
 const STEP: u64 = 512;
@@ -140,7 +140,7 @@ impl Replay {
     /// One sentence where its rules cannot be used.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let plan = super::plan(config)?;
-        let workloads = Workloads::new(Some(Cgroups::elsewhere()));
+        let workloads = Workloads::new(Some(Cgroups::elsewhere()), Directory::default());
         let roster = workloads.roster();
         let names = Recorded(Arc::new(Mutex::new(workloads)));
         let interpreter = Interpreter::new(

@@ -112,6 +112,23 @@ impl Scalar for Option<PathBuf> {
     }
 }
 
+impl Scalar for Option<String> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    fn of(node: &Node) -> Result<Self, String> {
+        match node {
+            Node::Null => Ok(None),
+            other => Self::read(&String::of(other)?),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_deref().map_or_else(|| "null".into(), quoted)
+    }
+}
+
 impl Scalar for Vec<PathBuf> {
     fn read(text: &str) -> Result<Self, String> {
         Ok(parts(text).map(PathBuf::from).collect())

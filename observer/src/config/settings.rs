@@ -57,6 +57,17 @@ settings! {
     "web_config", web_config, "File that says who may ask and under which certificate, as exporter-toolkit reads it; without it everybody, in plaintext.";
     "cgroups", cgroups, "Cgroup v2 paths to observe, absolute or relative to the mount; none means everything but the agent.";
     "rules", rules, "File with routes, shops and statements; without it the rules built in.";
+    "select.namespaces", select.namespaces, "Kubernetes namespaces whose pods are observed.";
+    "select.labels", select.labels, "Label selectors of pods, as kubectl --selector has them, one of which has to match.";
+    "select.projects", select.projects, "Compose projects whose containers are observed.";
+    "select.services", select.services, "Compose services, or names of containers, that are observed.";
+    "select.units", select.units, "Patterns of systemd units that are observed.";
+    "select.cgroups", select.cgroups, "Patterns of cgroup v2 paths below the mount that are observed.";
+    "select.executables", select.executables, "Names of executables whose processes' cgroups are observed.";
+    "kubernetes.node", kubernetes.node, "Node whose pods are asked for; without it the Kubernetes API is not asked.";
+    "kubernetes.kubeconfig", kubernetes.kubeconfig, "File that says how to reach the Kubernetes API; without it as from within a pod.";
+    "engines.sockets", engines.sockets, "Sockets of Docker and Podman; those that are not there are not asked.";
+    "engines.directories", engines.directories, "Directories in which container engines keep what they know, read where no socket tells.";
     "capture.rings", capture.rings, "Rings and so workers, 1, 2, 4 or 8; both directions of a connection share one.";
     "capture.ring_bytes", capture.ring_bytes, "Bytes of each ring, a power of two.";
     "capture.wake_bytes", capture.wake_bytes, "Unread bytes of a ring past which its reader is woken rather than left to poll.";
