@@ -67,6 +67,11 @@ impl Host {
         self.sysfs.join(file)
     }
 
+    /// Whether sysfs shows this process's network; one that is mounted elsewhere shows another's.
+    pub(super) fn has_own_sysfs(&self) -> bool {
+        self.sysfs == Path::new("/sys")
+    }
+
     pub(super) fn net(&self, file: &str) -> PathBuf {
         self.net.join(file)
     }

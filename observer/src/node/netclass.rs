@@ -1,7 +1,13 @@
 //! What network devices are.
 
+use std::collections::HashMap;
+
+use links::Link;
+
 use super::host::{Attributes, Failure, entries, float, hexadecimal, number};
 use super::{Families, Machine, Type};
+
+mod links;
 
 /// Family, attribute, type, how it is read.
 type Column = (&'static str, &'static str, Type, fn(&str) -> Option<f64>);
@@ -28,54 +34,91 @@ const COLUMNS: &[Column] = &[
     ("node_network_transmit_queue_length", "tx_queue_len", Type::Gauge, number),
 ];
 
+/// A device, by rtnetlink where it was asked, else by its files.
+struct Device {
+    link: Option<Link>,
+    files: Attributes,
+}
+
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let root = machine.host.sys("class/net");
-    for device in entries(&root)? {
-        if machine.filters.network_class_exclude.is_match(&device) {
+    let mut links = links(machine);
+    for name in entries(&root)? {
+        if machine.filters.network_class_exclude.is_match(&name) {
             continue;
         }
         // Not everything here is a device.
-        let Some(attributes) = Attributes::of(&root.join(&device)) else {
+        let Some(files) = Attributes::of(&root.join(&name)) else {
             continue;
         };
-        for (name, file, kind, value) in COLUMNS {
-            // Some cannot be read while the device is down.
-            let text = attributes.read(file);
-            if let Some(value) = text.as_deref().and_then(value) {
+        let link = links.remove(&name);
+        let device = Device { link, files };
+        for (family, file, kind, value) in COLUMNS {
+            if let Some(value) = device.figure(file, *value) {
                 let help = format!("Network device property: {file}");
-                let mut samples = families.family(*name, *kind, &help);
-                samples.put(&[("device", &device)], value);
+                let mut samples = families.family(*family, *kind, &help);
+                samples.put(&[("device", &name)], value);
             }
         }
-        describe(&device, &attributes, families);
+        device.describe(&name, families);
     }
     Ok(())
 }
 
-fn describe(device: &str, attributes: &Attributes, families: &mut Families) {
-    let of = |file: &str| attributes.read(file).unwrap_or_default();
-    let state = of("operstate");
-    let mut samples = families.family(
-        "node_network_up",
-        Type::Gauge,
-        "Value is 1 if operstate is 'up', 0 otherwise.",
-    );
-    let is_up = f64::from(u8::from(state == "up"));
-    samples.put(&[("device", device)], is_up);
-    let mut samples = families.family(
-        "node_network_info",
-        Type::Gauge,
-        "Non-numeric data from /sys/class/net/<iface>, value is always 1.",
-    );
-    let labels = [
-        ("device", device),
-        ("address", &of("address")),
-        ("broadcast", &of("broadcast")),
-        ("duplex", &of("duplex")),
-        ("operstate", &state),
-        ("ifalias", &of("ifalias")),
-    ];
-    samples.put(&labels, 1.0);
+/// Empty where the host's sysfs is another network's than this process's, as in a container, or
+/// rtnetlink does not answer.
+fn links(machine: &Machine) -> HashMap<String, Link> {
+    if !machine.host.has_own_sysfs() {
+        return HashMap::new();
+    }
+    links::dump().unwrap_or_else(|error| {
+        tracing::debug!(%error, "rtnetlink does not tell of devices; their files do");
+        HashMap::new()
+    })
+}
+
+impl Device {
+    /// Some cannot be had while the device is down.
+    fn figure(&self, attribute: &str, read: fn(&str) -> Option<f64>) -> Option<f64> {
+        let told = self.link.as_ref();
+        if told.is_some_and(|link| link.lacks(attribute)) {
+            return None;
+        }
+        let told = told.and_then(|link| link.figure(attribute));
+        told.or_else(|| read(&self.files.read(attribute)?))
+    }
+
+    fn text(&self, attribute: &str) -> String {
+        let told = self.link.as_ref().and_then(|link| link.text(attribute));
+        let told = told.map(str::to_owned);
+        told.or_else(|| self.files.read(attribute))
+            .unwrap_or_default()
+    }
+
+    fn describe(&self, name: &str, families: &mut Families) {
+        let state = self.text("operstate");
+        let mut samples = families.family(
+            "node_network_up",
+            Type::Gauge,
+            "Value is 1 if operstate is 'up', 0 otherwise.",
+        );
+        let is_up = f64::from(u8::from(state == "up"));
+        samples.put(&[("device", name)], is_up);
+        let mut samples = families.family(
+            "node_network_info",
+            Type::Gauge,
+            "Non-numeric data from /sys/class/net/<iface>, value is always 1.",
+        );
+        let labels = [
+            ("device", name),
+            ("address", &self.text("address")),
+            ("broadcast", &self.text("broadcast")),
+            ("duplex", &self.text("duplex")),
+            ("operstate", &state),
+            ("ifalias", &self.text("ifalias")),
+        ];
+        samples.put(&labels, 1.0);
+    }
 }
 
 fn flags(text: &str) -> Option<f64> {
