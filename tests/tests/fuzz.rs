@@ -1,4 +1,4 @@
-//! Arbitrary bytes on the stable compiler: each fuzz target survives its corpus, and ten seconds of
+//! Arbitrary bytes on the stable compiler: each fuzz target survives its corpus, and three seconds of
 //! mutations of it.
 //!
 //! What libFuzzer finds in longer runs (`cargo xtask fuzz`) is kept in `tests/fuzz/corpus` and is
@@ -15,13 +15,13 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use fastrand::Rng;
 use observer::fuzz::{TARGETS, Target};
 
-const TIME: Duration = Duration::from_secs(10);
+const TIME: Duration = Duration::from_secs(3);
 /// Bytes that a mutation may grow an input to.
 const LONGEST: usize = 8192;
 /// Numbers at which something may turn: signs, widths, lengths, ends of lines.
 const EDGES: [u8; 12] = [0, 1, 4, 10, 13, 0x1f, 0x20, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
 
-/// On every processor at once: the tests around it run one after the other.
+/// On every processor at once.
 #[test]
 fn every_target_survives() -> Result<()> {
     let next = AtomicUsize::new(0);

@@ -1,6 +1,6 @@
 //! Runs every test.
 
-use std::process::Command;
+mod programs;
 
 use anyhow::{Result, bail};
 
@@ -22,10 +22,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     kernel::build()?;
     // All with the same packages selected, so that their dependencies are built once.
     shell::step("unit tests");
-    test(&["--lib", "--bins"], args, &[], None)?;
+    test(&["--lib", "--bins"], args)?;
     if args.filter.is_none() {
         shell::step("examples in the documentation");
-        test(&["--doc"], args, &[], None)?;
+        test(&["--doc"], args)?;
     }
     if args.unit {
         return Ok(());
@@ -36,43 +36,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     build::static_test_agent()?;
     shell::step("the agent that the tests start");
     shell::run(&mut shell::cargo(["build", "--workspace", "--bins"]))?;
-    shell::step("tests on the real kernel with real servers, one after the other");
-    test(&["--test", "*"], args, &["--test-threads=1"], runner)
+    let programs = programs::build()?;
+    shell::step("tests on the real kernel with real servers");
+    programs::run(programs, args.filter.as_deref(), runner)
 }
 
-/// One run of cargo, which says at the end how many passed and failed.
-fn test(targets: &[&str], args: &Args, more: &[&str], runner: Option<&str>) -> Result<()> {
+fn test(targets: &[&str], args: &Args) -> Result<()> {
     let mut command = shell::cargo(["test", "--workspace"]);
-    command
-        .args(targets)
-        .arg("--")
-        .args(more)
-        .args(&args.filter);
-    if let Some(runner) = runner {
-        let host = host()?;
-        command.env(format!("CARGO_TARGET_{host}_RUNNER"), runner);
-    }
+    command.args(targets).arg("--").args(&args.filter);
     shell::run(&mut command)
 }
 
 /// What puts a test binary in root's hands where we are not root.
-fn runner() -> Result<Option<&'static str>> {
+fn runner() -> Result<&'static [&'static str]> {
     if shell::is_root() {
-        return Ok(None);
+        return Ok(&[]);
     }
     if shell::can_sudo() {
-        return Ok(Some("sudo -E"));
+        return Ok(&["sudo", "-E"]);
     }
     bail!(
         "the unit tests passed; those on the kernel take root: \
          run `sudo -E env \"PATH=$PATH\" cargo xtask test`"
     )
-}
-
-fn host() -> Result<String> {
-    let text = shell::output(Command::new("rustc").arg("-vV")).unwrap_or_default();
-    match text.lines().find_map(|line| line.strip_prefix("host: ")) {
-        Some(host) => Ok(host.to_uppercase().replace('-', "_")),
-        None => bail!("`rustc -vV` does not name its host"),
-    }
 }
