@@ -23,7 +23,8 @@
 //!
 //! [`pipeline`] is the one module that knows them all; [`agent`] joins it to the kernel and to the
 //! exporter, [`cli`] to whoever typed the command. [`ledger`] says what became of every byte,
-//! [`workloads`] who a connection belongs to, [`config`] has every key in one table.
+//! [`workloads`] who a connection belongs to, [`mounts`] where the tree of cgroups is, [`config`] has
+//! every key in one table.
 //!
 //! To read it: a record's way begins in [`pipeline::worker`]; a protocol is [`decode::http1`] and
 //! [`correlate::http`]; every metric is a row of [`export::catalog`]. The programs themselves are in
@@ -40,6 +41,7 @@ pub mod export;
 pub mod fuzz;
 pub mod interpret;
 pub mod ledger;
+pub mod mounts;
 pub mod node;
 pub mod pipeline;
 pub mod reassemble;

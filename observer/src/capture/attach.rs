@@ -82,14 +82,11 @@ impl Capture {
                 remedy: missing.remedy,
             });
         }
-        let mount = cgroup::find_mount()
-            .ok()
-            .flatten()
-            .ok_or(CaptureError::Machine {
-                name: "cgroup v2 tree",
-                found: "not mounted".to_owned(),
-                remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
-            })?;
+        let mount = cgroup::find_mount().map_err(|error| CaptureError::Machine {
+            name: host::CGROUP_TREE,
+            found: error.to_string(),
+            remedy: host::CGROUP_TREE_REMEDY,
+        })?;
         if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
             // Only kernels before 5.11 count maps against it.
             tracing::debug!(%error, "the limit on locked memory stays as it is");

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::capabilities::{self, Capability};
-use super::cgroup;
 use super::load::OBJECT;
+use crate::mounts;
 
 /// Something the agent needs of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn requirements() -> Vec<Requirement> {
         kernel(&read("/proc/sys/kernel/osrelease")),
         privileges(&missing),
         types(Path::new(KERNEL_TYPES)),
-        cgroup_tree(&read("/proc/self/mountinfo")),
+        cgroup_tree(&read(mounts::MOUNTINFO)),
         locked_memory(
             &read("/proc/self/limits"),
             &read("/proc/sys/kernel/osrelease"),
@@ -121,17 +121,22 @@ fn types(path: &Path) -> Requirement {
     }
 }
 
+/// What programs are attached to.
+pub(super) const CGROUP_TREE: &str = "cgroup v2 tree";
+/// Where it is not there.
+pub(super) const CGROUP_TREE_REMEDY: &str =
+    "in a container, mount the host's /sys/fs/cgroup; on a host, see docs/workloads.md";
+
 fn cgroup_tree(mountinfo: &str) -> Requirement {
-    let mount = cgroup::mount_point(mountinfo);
+    let mount = mounts::cgroup2(mountinfo);
     Requirement {
-        name: "cgroup v2 tree",
-        met: mount.is_some(),
-        found: mount.map_or_else(
-            || "not mounted".to_owned(),
-            |path| path.display().to_string(),
-        ),
-        remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (in a container, mount the \
-                 host's /sys/fs/cgroup)",
+        name: CGROUP_TREE,
+        met: mount.is_ok(),
+        found: match mount {
+            Ok(path) => path.display().to_string(),
+            Err(absent) => absent.to_string(),
+        },
+        remedy: CGROUP_TREE_REMEDY,
         required: true,
     }
 }
@@ -197,6 +202,15 @@ mod tests {
         assert!(!locked_memory(limits, "5.10.0").met);
         assert!(locked_memory(limits, "6.1.0").met);
         assert!(locked_memory("Max locked memory  unlimited unlimited bytes\n", "5.8.0").met);
+    }
+
+    #[test]
+    fn a_host_of_cgroups_version_1_is_recognised() {
+        let row = cgroup_tree("32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+        assert!(!row.met && row.required, "{row:?}");
+        assert!(row.found.contains("version 1 of cgroups alone"), "{row:?}");
+        let row = cgroup_tree("29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        assert!(row.met && row.found == "/sys/fs/cgroup", "{row:?}");
     }
 
     #[test]

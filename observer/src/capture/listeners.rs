@@ -51,8 +51,7 @@ struct Listener {
 /// # Errors
 /// When the kernel cannot be asked about sockets or there is no cgroup v2.
 pub fn apart() -> io::Result<Vec<Apart>> {
-    let absent = || io::Error::other("no cgroup v2 is mounted");
-    let mount = cgroup::find_mount()?.ok_or_else(absent)?;
+    let mount = cgroup::find_mount()?;
     let processes = processes()?;
     let mut listeners: HashMap<u32, Listener> = HashMap::new();
     for network in networks(&processes) {

@@ -1,7 +1,4 @@
 //! Which cgroups are observed.
-//!
-//! Where cgroup v2 is mounted differs: `/sys/fs/cgroup` on most systems, `/sys/fs/cgroup/unified`
-//! on hybrid ones, anything in a container. So it is looked up, never assumed.
 
 use std::fs;
 use std::io;
@@ -9,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-/// Where this process sees its mounts: `proc_pid_mountinfo(5)`.
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+use crate::mounts::{self, MOUNTINFO};
 
 /// What is observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +21,8 @@ pub enum Selection {
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// There is no cgroup v2.
-    #[error("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")]
-    NotMounted,
+    #[error(transparent)]
+    NoTree(#[from] mounts::Absent),
     /// The mounts are not known.
     #[error("cannot read {MOUNTINFO}: {0}")]
     MountInfo(io::Error),
@@ -57,8 +53,8 @@ impl Selection {
     /// # Errors
     /// The same.
     pub fn resolve_again(paths: &[PathBuf], selected: &[PathBuf]) -> Result<Self, SelectionError> {
-        let mounts = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
-        let mount = mount_point(&mounts).ok_or(SelectionError::NotMounted)?;
+        let text = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
+        let mount = mounts::cgroup2(&text)?;
         if paths.is_empty() {
             return Ok(Self::Everything(mount));
         }
@@ -102,73 +98,13 @@ fn resolve_one(mount: &Path, path: &Path) -> Result<PathBuf, SelectionError> {
     })
 }
 
-/// The first mount of the type `cgroup2`, from the text of `mountinfo`.
-///
-/// ```text
-///   36 25 0:31 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw
-///              root mount point                              type
-/// ```
-#[must_use]
-pub fn mount_point(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        // Optional fields stand between the mount options and the dash.
-        let (mount, system) = line.split_once(" - ")?;
-        let cgroup2 = system.split(' ').next()? == "cgroup2";
-        cgroup2.then(|| unescape(mount.split(' ').nth(4).unwrap_or_default()).into())
-    })
-}
-
-/// The kernel writes space, tab, line feed and backslash as three octal digits.
-fn unescape(text: &str) -> String {
-    let escapes = [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ];
-    escapes
-        .iter()
-        .fold(text.to_owned(), |text, (escape, plain)| {
-            text.replace(escape, plain)
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HYBRID: &str = "\
-24 1 0:22 / /sys rw - sysfs sysfs rw
-30 24 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755
-31 30 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:5 master:2 - cgroup2 cgroup2 rw
-32 30 0:28 / /sys/fs/cgroup/cpu rw shared:6 - cgroup cgroup rw,cpu
-";
-
-    #[test]
-    fn the_mount_is_found_wherever_it_is() {
-        let cases = [
-            (HYBRID, Some("/sys/fs/cgroup/unified")),
-            (
-                "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-                Some("/sys/fs/cgroup"),
-            ),
-            (
-                "29 23 0:26 / /mnt/a\\040b rw - cgroup2 none rw",
-                Some("/mnt/a b"),
-            ),
-            ("32 30 0:28 / /cgroup2 rw - cgroup cgroup2 rw", None),
-            ("", None),
-            (" - cgroup2", Some("")),
-            ("- - -\n\n \u{0}", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(mount_point(text), expected.map(PathBuf::from), "{text}");
-        }
-    }
-
     #[test]
     fn what_is_no_cgroup_is_one_clear_sentence() {
-        // Machines without cgroup v2 have their own sentence, which is tested by its text above.
+        // Machines without cgroup v2 have their own sentence, tested where mounts are read.
         let Ok(Selection::Everything(mount)) = Selection::resolve(&[]) else {
             return;
         };

@@ -16,17 +16,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Walks that may follow each other without a pause.
 const BURST: u32 = 8;
 
-/// No cgroup v2 tree is mounted.
-#[derive(Debug, thiserror::Error)]
-pub enum Absent {
-    /// The table of mounts cannot be read.
-    #[error("cannot read {0}: {1}")]
-    Unreadable(PathBuf, std::io::Error),
-    /// It has none.
-    #[error("no cgroup v2 mount in {0}: a kernel with cgroup v2 and a mount of it are needed")]
-    NotMounted(PathBuf),
-}
-
 /// Paths of cgroups by id, learnt by walking the tree when an unknown id appears.
 pub struct Cgroups {
     mount: PathBuf,
@@ -38,23 +27,6 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Of the tree that is mounted below `root`: `/`, or where the host's root is.
-    ///
-    /// # Errors
-    /// [`Absent`] where there is none.
-    pub fn find(root: &Path) -> Result<Self, Absent> {
-        let table = root.join("proc/self/mountinfo");
-        let text = match fs::read_to_string(&table) {
-            Ok(text) => text,
-            Err(error) => return Err(Absent::Unreadable(table, error)),
-        };
-        let Some(mount) = mount_point(&text) else {
-            return Err(Absent::NotMounted(table));
-        };
-        let below = mount.strip_prefix("/").unwrap_or(&mount);
-        Ok(Self::at(root.join(below)))
-    }
-
     /// Of the tree mounted there.
     #[must_use]
     pub fn at(mount: PathBuf) -> Self {
@@ -165,30 +137,6 @@ fn walk(mount: &Path, limit: usize) -> Vec<(u64, Arc<str>)> {
     found
 }
 
-/// The first cgroup v2 mount of a `mountinfo` (proc(5)): `id parent device root point options
-/// [optional…] - type source options`.
-#[must_use]
-pub fn mount_point(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let kind = filesystem.split(' ').next()?;
-        let point = mount.split(' ').nth(4)?;
-        (kind == "cgroup2").then(|| unescape(point).into())
-    })
-}
-
-/// Blanks and backslashes are octal there.
-fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,16 +148,13 @@ mod tests {
         fn new(name: &str, cgroups: &[&str]) -> Self {
             let path = std::env::temp_dir().join(format!("cgroups-{name}-{}", std::process::id()));
             for cgroup in cgroups {
-                fs::create_dir_all(path.join("sys/fs/cgroup").join(cgroup)).unwrap();
+                fs::create_dir_all(path.join(cgroup)).unwrap();
             }
-            fs::create_dir_all(path.join("proc/self")).unwrap();
-            let table = "24 1 0:22 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n";
-            fs::write(path.join("proc/self/mountinfo"), table).unwrap();
             Self(path)
         }
 
         fn id(&self, cgroup: &str) -> u64 {
-            let path = self.0.join("sys/fs/cgroup").join(cgroup);
+            let path = self.0.join(cgroup);
             fs::metadata(path).unwrap().ino()
         }
     }
@@ -221,30 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn the_mount_is_found_where_it_is() {
-        let pure = "24 1 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
-        let hybrid = "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let odd = "41 31 0:38 / /mnt/a\\040b rw - cgroup2 none rw\n";
-        let rows = [
-            (pure, Some("/sys/fs/cgroup")),
-            (hybrid, Some("/sys/fs/cgroup/unified")),
-            (odd, Some("/mnt/a b")),
-            (
-                "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
-                None,
-            ),
-            ("cgroup2\n - \n", None),
-        ];
-        for (text, expected) in rows {
-            assert_eq!(mount_point(text), expected.map(PathBuf::from), "{text}");
-        }
-    }
-
-    #[test]
     fn an_id_has_its_directorys_path() {
         let tree = Tree::new("paths", &["shop/api", "shop/db"]);
-        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let mut cgroups = Cgroups::at(tree.0.clone());
         assert_eq!(
             cgroups.path(tree.id("shop/db")).as_deref(),
             Some("/shop/db")
@@ -257,12 +181,12 @@ mod tests {
     #[test]
     fn a_new_cgroup_is_found_by_the_next_walk_and_a_gone_one_keeps_its_path() {
         let tree = Tree::new("new", &["old"]);
-        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let mut cgroups = Cgroups::at(tree.0.clone());
         let (old, start) = (tree.id("old"), Instant::now());
         assert!(cgroups.look_for(old, start).is_some());
-        fs::create_dir(tree.0.join("sys/fs/cgroup/new")).unwrap();
+        fs::create_dir(tree.0.join("new")).unwrap();
         let new = tree.id("new");
-        fs::remove_dir(tree.0.join("sys/fs/cgroup/old")).unwrap();
+        fs::remove_dir(tree.0.join("old")).unwrap();
         assert_eq!(cgroups.look_for(new, start).as_deref(), Some("/new"));
         assert_eq!(cgroups.path(old).as_deref(), Some("/old"));
     }
@@ -270,12 +194,12 @@ mod tests {
     #[test]
     fn ids_that_nobody_has_do_not_keep_us_walking() {
         let tree = Tree::new("absent-ids", &["old"]);
-        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let mut cgroups = Cgroups::at(tree.0.clone());
         let start = Instant::now();
         for absent in 0..u64::from(BURST) {
             assert_eq!(cgroups.look_for(u64::MAX - absent, start), None);
         }
-        fs::create_dir(tree.0.join("sys/fs/cgroup/late")).unwrap();
+        fs::create_dir(tree.0.join("late")).unwrap();
         let late = tree.id("late");
         let soon = start + INTERVAL / 2;
         assert_eq!(cgroups.look_for(late, soon), None, "all walks are used up");
@@ -286,23 +210,11 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let tree = Tree::new("bounded", &["a", "b", "c", "d", "e"]);
-        let mut cgroups = Cgroups::find(&tree.0).unwrap();
+        let mut cgroups = Cgroups::at(tree.0.clone());
         cgroups.limit = 3;
         for (seconds, id) in (0..50).map(|i| (i * 2, u64::MAX - i)) {
             cgroups.look_for(id, Instant::now() + Duration::from_secs(seconds));
             assert!(cgroups.paths.len() <= 3);
         }
-    }
-
-    #[test]
-    fn a_machine_without_the_tree_is_told_in_a_sentence() {
-        let tree = Tree::new("absent", &[]);
-        let table = tree.0.join("proc/self/mountinfo");
-        fs::write(&table, "1 1 0:1 / / rw - ext4 /dev/sda rw\n").unwrap();
-        let error = Cgroups::find(&tree.0).err().unwrap().to_string();
-        assert!(error.starts_with("no cgroup v2 mount in "), "{error}");
-        fs::remove_file(&table).unwrap();
-        let error = Cgroups::find(&tree.0).err().unwrap().to_string();
-        assert!(error.starts_with("cannot read "), "{error}");
     }
 }
