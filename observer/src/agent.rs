@@ -20,6 +20,7 @@ use crate::interpret::{Interpreter, Needs, Plan};
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::cgroup::Cgroups;
+use crate::workloads::engines::Engines;
 use crate::workloads::{Directory, Workloads};
 
 mod facts;
@@ -115,6 +116,7 @@ fn elsewhere(config: &Config) -> Vec<Requirement> {
 struct Live {
     watch: Watch,
     seen: Arc<Seen>,
+    _engines: Engines,
 }
 
 /// Loads and attaches the programs and starts every stage.
@@ -134,6 +136,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         .context("cannot mark the agent's own listener")?;
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
     let directory = Directory::default();
+    let engines = Engines::start(&setup.config.engines, &directory, lay_down_more)
+        .context("cannot start a thread")?;
     let workloads = Workloads::new(Some(cgroups), directory);
     let roster = workloads.roster();
     let names = Names(workloads);
@@ -188,7 +192,11 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         reload,
     })
     .context("cannot start a thread")?;
-    Ok(Box::new(Live { watch, seen }))
+    Ok(Box::new(Live {
+        watch,
+        seen,
+        _engines: engines,
+    }))
 }
 
 /// Gives up what loading took and what runs does not need, before any other thread is started.
@@ -208,6 +216,13 @@ fn lay_down() -> host::Requirement {
         found,
         remedy: "",
         required: false,
+    }
+}
+
+/// The same on a thread that only reads.
+fn lay_down_more() {
+    if let Err(error) = capabilities::keep(Duty::Read) {
+        tracing::warn!(%error, "a thread that only reads keeps privileges that it does not need");
     }
 }
 

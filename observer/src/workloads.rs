@@ -4,8 +4,8 @@
 //!   cgroup id ─▶ cgroup: path ─▶ place: pod, container, unit ─▶ directory: names and labels
 //! ```
 //!
-//! What nobody has told about goes by its cgroup's last path component, processes in the root cgroup
-//! by their executable's name.
+//! A container or a pod that nobody has told about goes by its id, another cgroup by its last path
+//! component, processes in the root cgroup by their executable's name.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use schnellru::{ByLength, LruMap};
 
 pub mod cgroup;
 pub mod directory;
+pub mod engines;
 pub mod place;
 pub mod roster;
 mod settings;

@@ -106,6 +106,75 @@ impl Drop for Cgroup {
     }
 }
 
+/// A cgroup that others make theirs below, in every hierarchy; all go, and the processes in them,
+/// when this does.
+#[derive(Debug)]
+pub struct Forest {
+    name: String,
+    path: PathBuf,
+}
+
+impl Forest {
+    /// Makes `<mount>/<name>`; other hierarchies have one as soon as somebody needs it.
+    ///
+    /// # Errors
+    /// When there is no cgroup v2 or we may not write there.
+    pub fn plant(name: &str) -> Result<Self> {
+        let path = mount()?.join(name);
+        fs::create_dir(&path)
+            .with_context(|| format!("cannot make the cgroup {} (root?)", path.display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            path,
+        })
+    }
+
+    /// Its path below each mount.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its absolute path in the tree of version 2.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Forest {
+    fn drop(&mut self) {
+        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let trees = mounts.lines().filter_map(|line| {
+            // cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
+            let mut fields = line.split(' ').skip(1);
+            let (mount, kind) = (fields.next()?, fields.next()?);
+            let tree = Path::new(mount).join(&self.name);
+            kind.starts_with("cgroup").then_some(tree)
+        });
+        let trees: Vec<PathBuf> = trees.collect();
+        for _ in 0..400 {
+            for tree in &trees {
+                fell(tree);
+            }
+            if trees.iter().all(|tree| !tree.exists()) {
+                return;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        eprintln!("cannot remove the cgroups named {}", self.name);
+    }
+}
+
+/// Removes what is empty, from below; processes may still be on their way out.
+fn fell(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fell(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(directory);
+}
+
 /// Where cgroup v2 is mounted; hybrid hosts have it beside version 1.
 ///
 /// # Errors

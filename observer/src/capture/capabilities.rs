@@ -31,6 +31,8 @@ pub enum Duty {
     Capture,
     /// Answers requests, and reads counters for them.
     Serve,
+    /// Reads what others wrote.
+    Read,
 }
 
 /// Every capability that the agent makes something of.
@@ -68,9 +70,11 @@ pub const CAPABILITIES: [Capability; 5] = [
         name: "CAP_DAC_READ_SEARCH",
         set: CapabilitySet::DAC_READ_SEARCH,
         required: false,
-        without: "listeners of other users are not told, nor is a file read that only its owner may read",
-        // A configuration may change, and belong to somebody else.
-        kept: &[Duty::Capture, Duty::Serve],
+        without: "listeners of other users are not told, nor is a file read that only its owner may read, as \
+                  container engines write",
+        // A configuration may change, and belong to somebody else; what container engines write
+        // down is theirs alone.
+        kept: &[Duty::Capture, Duty::Serve, Duty::Read],
     },
 ];
 
@@ -116,7 +120,7 @@ pub fn keep(duty: Duty) -> io::Result<Vec<&'static str>> {
 fn needed(duty: Duty, held: CapabilitySet) -> CapabilitySet {
     let rows = CAPABILITIES.iter().filter(|row| row.kept.contains(&duty));
     let needed = rows.fold(CapabilitySet::empty(), |all, row| all | row.set);
-    if !held.contains(CapabilitySet::BPF) {
+    if !held.contains(CapabilitySet::BPF) && duty != Duty::Read {
         // Then it is what stands for it.
         return needed | CapabilitySet::SYS_ADMIN;
     }
@@ -172,6 +176,14 @@ mod tests {
             names(needed(Duty::Capture, all)),
             ["CAP_BPF", "CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH"]
         );
+    }
+
+    #[test]
+    fn whoever_reads_may_do_nothing_else() {
+        let old = CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_READ_SEARCH;
+        for held in [CapabilitySet::all(), old] {
+            assert_eq!(names(needed(Duty::Read, held)), ["CAP_DAC_READ_SEARCH"]);
+        }
     }
 
     #[test]

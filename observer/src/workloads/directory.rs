@@ -14,6 +14,8 @@ use hashbrown::HashMap;
 use super::place::Place;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+/// Told of an id.
+type Asked = dyn Fn(&str) + Send + Sync;
 /// Labels of a pod or a container.
 pub type Labels = BTreeMap<String, String>;
 
@@ -97,6 +99,7 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     known: RwLock<Known>,
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    asked: OnceLock<Box<Asked>>,
 }
 
 #[derive(Default)]
@@ -115,6 +118,13 @@ impl Directory {
     /// Has this called after each change, on the thread of whoever made it. Only the first counts.
     pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
         let _first = self.0.listener.set(Box::new(listener));
+    }
+
+    /// Has this called with the id of each container that nobody told about, as often as it is met
+    /// and on the thread of whoever meets it: what is told before it returns is the answer. Only the
+    /// first counts.
+    pub fn ask(&self, asked: impl Fn(&str) + Send + Sync + 'static) {
+        let _first = self.0.asked.set(Box::new(asked));
     }
 
     /// A pod is there, or has changed.
@@ -185,6 +195,15 @@ impl Directory {
         self.read().containers.get(id).cloned()
     }
 
+    /// The same, asked for where nobody told about it.
+    fn find_container(&self, id: &str) -> Option<Arc<Container>> {
+        self.container(id).or_else(|| {
+            let asked = self.0.asked.get()?;
+            asked(id);
+            self.container(id)
+        })
+    }
+
     /// Who has an address.
     #[must_use]
     pub fn at(&self, address: IpAddr) -> Option<Peer> {
@@ -200,25 +219,25 @@ impl Directory {
     /// Who owns the cgroup at a path; `None` for the root, which nobody does.
     #[must_use]
     pub fn workload(&self, path: &str) -> Option<Workload> {
-        let last = || path.rsplit('/').next().unwrap_or_default();
         let (kind, service) = match Place::of(path) {
             Place::Root => return None,
             Place::Pod { uid, container } => match self.pod(uid) {
                 Some(pod) => {
                     let container = container.and_then(|id| pod.containers.get(id).cloned());
-                    (Kind::Pod(Arc::clone(&pod), container), pod.service().into())
+                    let service = word(pod.service());
+                    (Kind::Pod(pod, container), service)
                 }
-                None => (Kind::Cgroup, last().into()),
+                None => (Kind::Cgroup, word(container.unwrap_or(uid))),
             },
-            Place::Container(id) => match self.container(id) {
+            Place::Container(id) => match self.find_container(id) {
                 Some(container) => {
-                    let service = container.service().into();
+                    let service = word(container.service());
                     (Kind::Container(container), service)
                 }
-                None => (Kind::Cgroup, last().into()),
+                None => (Kind::Cgroup, word(id)),
             },
-            Place::Unit(unit) => (Kind::Unit(unit.to_owned()), unit.into()),
-            Place::Other(name) => (Kind::Cgroup, name.into()),
+            Place::Unit(unit) => (Kind::Unit(unit.to_owned()), word(unit)),
+            Place::Other(name) => (Kind::Cgroup, word(name)),
         };
         Some(Workload { service, kind })
     }
@@ -271,6 +290,11 @@ impl Known {
     }
 }
 
+/// A name as the value of a label: whoever makes a cgroup or labels a container chooses it.
+fn word(name: &str) -> Arc<str> {
+    name.replace(char::is_control, "_").into()
+}
+
 /// Labels of a pod that name its service, the first there is: what people set, then what the
 /// operator of the platform's database does.
 const SERVICE_LABELS: [&str; 4] = [
@@ -284,6 +308,12 @@ const COMPOSE_LABELS: [&str; 2] = [
     "com.docker.compose.service",
     "com.docker.swarm.service.name",
 ];
+const PROJECT_LABELS: [&str; 2] = ["com.docker.compose.project", "io.podman.compose.project"];
+
+/// Whether something is made of a container's label by this name. Others may hold secrets.
+pub(super) fn is_read(label: &str) -> bool {
+    COMPOSE_LABELS.contains(&label) || PROJECT_LABELS.contains(&label)
+}
 
 impl Pod {
     /// What the label `service` calls it.
@@ -305,7 +335,7 @@ impl Container {
     /// The Compose project it belongs to.
     #[must_use]
     pub fn project(&self) -> Option<&str> {
-        named(&self.labels, &["com.docker.compose.project"])
+        named(&self.labels, &PROJECT_LABELS)
     }
 }
 
@@ -375,6 +405,25 @@ mod tests {
         assert!(matches!(workload.kind, Kind::Pod(_, Some(name)) if name == "api"));
         directory.remove_pod(UID);
         assert_eq!(&*service(), ID);
+    }
+
+    #[test]
+    fn a_container_that_nobody_told_about_is_asked_for() {
+        let directory = Directory::default();
+        let path = format!("/docker/{ID}/system.slice/x.service");
+        let service = || directory.workload(&path).unwrap().service;
+        assert_eq!(&*service(), ID);
+        let told = directory.clone();
+        directory.ask(move |id| {
+            told.set_container(Container {
+                id: id.to_owned(),
+                name: "shop_api_1".into(),
+                labels: labels(&[("com.docker.compose.service", "api\n")]),
+            });
+        });
+        assert_eq!(&*service(), "api_");
+        let workload = directory.workload(&path).unwrap();
+        assert!(matches!(workload.kind, Kind::Container(container) if container.id == ID));
     }
 
     #[test]

@@ -33,11 +33,15 @@ struct Member {
 }
 
 impl Roster {
-    /// A cgroup carries this name.
+    /// A cgroup carries this name, and no other.
     pub fn enter(&self, id: u64, name: &Arc<str>, directory: impl FnOnce() -> PathBuf) {
         let mut inner = self.lock();
-        if inner.cgroups.contains_key(&id) || inner.cgroups.len() >= LIMIT {
-            return;
+        match inner.cgroups.get(&id) {
+            Some(member) if member.name == *name => return,
+            // It was named by its path until somebody told who it is.
+            Some(_) => inner.leave(id),
+            None if inner.cgroups.len() >= LIMIT => return,
+            None => {}
         }
         let member = Member {
             directory: directory().into(),
@@ -139,6 +143,18 @@ mod tests {
         assert_eq!(changes(&roster), [("api".into(), false)]);
         enter(&roster, 4, "api");
         assert_eq!(changes(&roster), [("api".into(), true)]);
+    }
+
+    #[test]
+    fn a_cgroup_that_goes_by_another_name_has_left_the_one_before() {
+        let roster = Roster::default();
+        enter(&roster, 1, "9f86d0");
+        changes(&roster);
+        enter(&roster, 1, "api");
+        let both = [("9f86d0".into(), false), ("api".into(), true)];
+        assert_eq!(changes(&roster), both);
+        roster.look(|_, _| false);
+        assert_eq!(changes(&roster), [("api".into(), false)]);
     }
 
     #[test]

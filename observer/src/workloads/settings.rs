@@ -57,6 +57,7 @@ impl Default for Engines {
             directories: vec![
                 "/var/lib/docker/containers".into(),
                 "/var/lib/containers/storage/overlay-containers".into(),
+                "/var/lib/containers/storage/vfs-containers".into(),
             ],
         }
     }
