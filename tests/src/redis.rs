@@ -95,10 +95,7 @@ impl Redis {
     /// # Errors
     /// When the server does not answer.
     pub fn usage(&self) -> Result<BTreeMap<String, Usage>> {
-        let text: String = redis::cmd("INFO")
-            .arg("commandstats")
-            .query(&mut self.client()?)?;
-        Ok(text.lines().filter_map(usage).collect())
+        usage_at(self.address)
     }
 
     /// Removes every key and script.
@@ -140,6 +137,17 @@ impl Redis {
         };
         Ok((figure("keyspace_hits:"), figure("keyspace_misses:")))
     }
+}
+
+/// What [`Redis::usage`] says of a server that somebody else started.
+///
+/// # Errors
+/// When the server does not answer.
+pub fn usage_at(address: SocketAddr) -> Result<BTreeMap<String, Usage>> {
+    let text: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut client(address)?.get_connection()?)?;
+    Ok(text.lines().filter_map(usage).collect())
 }
 
 /// A client whose connections send no CLIENT SETINFO.

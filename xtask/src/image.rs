@@ -35,7 +35,7 @@ const MOST_BYTES: usize = 15 * 1024 * 1024;
 const PROGRAM: &str = "observer";
 
 /// Arguments of `image`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// A static binary to put into it, instead of building one
     #[arg(long, value_name = "FILE")]
@@ -196,7 +196,7 @@ fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     Ok(archive.into_inner()?)
 }
 
-fn entry(kind: tar::EntryType, size: u64) -> tar::Header {
+pub(crate) fn entry(kind: tar::EntryType, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_size(size);

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod engines;
 mod fuzz;
 mod image;
 mod kernel;
@@ -35,6 +36,8 @@ enum Verb {
     Run(run::Args),
     /// Watch a small shop through the agent: real PostgreSQL, real Redis, seeded load
     Demo(demo::Args),
+    /// Run the Compose file beside a shop under real Docker and Podman, and count
+    Engines(engines::Args),
     /// Run every test, those on the real kernel with real servers included
     Test(test::Args),
     /// Check formatting, lints on both targets, documentation and generated pages
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Image(args) => image::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Engines(args) => engines::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Check => check::run(),
         Verb::Bench(args) => bench::run(&args),

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Demo,
     /// Every other server and client of the tests and benches.
     Servers,
+    /// Container engines.
+    Engines,
 }
 
 /// How one sees that a package is there.
@@ -95,6 +97,9 @@ const PACKAGES: &[Package] = &[
     row("nftables", Proof::Program("nft"), Need::Servers, "translation of addresses between them"),
     row("runc", Proof::Program("runc"), Need::Servers, "runs the image"),
     row("ethtool", Proof::Program("ethtool"), Need::Servers, "turns segmentation offloads on and off"),
+    server("docker.io", Proof::Program("dockerd"), Need::Engines, "an engine of containers, and its client", "docker"),
+    server("podman", Proof::Program("podman"), Need::Engines, "another engine", "podman"),
+    row("docker-compose", Proof::Program("docker-compose"), Need::Engines, "starts what a Compose file says"),
 ];
 
 /// Sees that everything for these needs is there, and installs what is not.
