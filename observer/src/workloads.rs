@@ -18,9 +18,12 @@ pub mod directory;
 pub mod engines;
 pub mod place;
 pub mod roster;
+pub mod selectors;
 mod settings;
+pub mod tree;
 
 pub use directory::Directory;
+pub use selectors::Selectors;
 pub use settings::{Engines, Kubernetes, Select};
 
 use cgroup::Cgroups;

@@ -9,6 +9,8 @@ use crate::capture::settings::{Bound, OutOfRange};
 use crate::export::Limits;
 use crate::export::catalog::CATALOG;
 use crate::node::{self, COLLECTORS};
+use crate::workloads::selectors;
+use crate::workloads::selectors::labels::{OPERATORS, Wrong};
 
 /// Lines that anything may have; one metric never has more than all of them together.
 const LINES: usize = 10_000_000;
@@ -74,6 +76,10 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
             node::Fault::Pattern(..) => fault.to_string(),
         },
     }));
+    faults.extend(config.select.faults().into_iter().map(|fault| Fault {
+        key: fault.key.to_owned(),
+        message: select(&fault),
+    }));
     faults.extend(limits.metrics.iter().filter_map(|(name, lines)| {
         let key = format!("limits.metrics.{name}");
         let Some(row) = CATALOG.iter().find(|row| row.name == name) else {
@@ -95,6 +101,15 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         message: format!("log.level: {message}"),
     }));
     faults
+}
+
+/// What is wrong with a selector, and what may have been meant.
+fn select(fault: &selectors::Fault) -> String {
+    let selectors::Why::Labels(Wrong::Operator(word)) = &fault.why else {
+        return fault.to_string();
+    };
+    let message = suggest::unknown("operator", word, OPERATORS.into_iter());
+    format!("{}: \"{}\": {message}", fault.key, fault.value)
 }
 
 /// What is wrong with a level. A filter takes a bare word that is no level for the name of a

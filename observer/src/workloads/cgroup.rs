@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::selectors::choose::Cgroup;
+use super::tree::Paths;
+
 /// Cgroups looked at in one walk, and paths remembered.
 const LIMIT: usize = 16_384;
 /// Time in which one more walk is allowed, at most [`BURST`] in a row: cgroups that come together, as
@@ -21,6 +24,8 @@ pub struct Cgroups {
     mount: PathBuf,
     /// Relative to the mount, with `/` in front; `None` for an id that a walk did not find.
     paths: HashMap<u64, Option<Arc<str>>, foldhash::fast::RandomState>,
+    /// Of those that somebody saw come, without a walk.
+    told: Paths,
     limit: usize,
     /// Walks allowed now, and since when.
     allowed: (u32, Option<Instant>),
@@ -33,6 +38,7 @@ impl Cgroups {
         Self {
             mount,
             paths: HashMap::default(),
+            told: Paths::default(),
             limit: LIMIT,
             allowed: (BURST, None),
         }
@@ -46,12 +52,19 @@ impl Cgroups {
             allowed: (0, None),
             mount: PathBuf::new(),
             paths: HashMap::default(),
+            told: Paths::default(),
         }
+    }
+
+    /// With what somebody tells who sees cgroups come.
+    #[must_use]
+    pub fn told_by(self, told: Paths) -> Self {
+        Self { told, ..self }
     }
 
     /// A cgroup has this path.
     pub fn remember(&mut self, id: u64, path: &str) {
-        if self.paths.len() < self.limit {
+        if self.paths.len() < self.limit || self.paths.contains_key(&id) {
             self.paths.insert(id, Some(path.into()));
         }
     }
@@ -71,8 +84,17 @@ impl Cgroups {
     /// The path of a cgroup, `/` being the root's. A cgroup that is gone keeps its path while
     /// there is room.
     pub fn path(&mut self, id: u64) -> Option<Arc<str>> {
-        if let Some(path) = self.paths.get(&id) {
-            return path.clone();
+        let known = self.paths.get(&id);
+        if let Some(Some(path)) = known {
+            return Some(Arc::clone(path));
+        }
+        let was_looked_for = known.is_some();
+        if let Some(path) = self.told.get(id) {
+            self.remember(id, &path);
+            return Some(path);
+        }
+        if was_looked_for {
+            return None;
         }
         self.look_for(id, Instant::now())
     }
@@ -109,6 +131,15 @@ impl Cgroups {
         };
         true
     }
+}
+
+/// Every cgroup below a mount, in the order of the paths.
+#[must_use]
+pub fn all(mount: &Path) -> Vec<Cgroup> {
+    let found = walk(mount, LIMIT).into_iter();
+    let mut found: Vec<Cgroup> = found.map(|(id, path)| (path, id)).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Every directory of the tree, at most `limit`, the nearest to the root first.
@@ -189,6 +220,24 @@ mod tests {
         fs::remove_dir(tree.0.join("old")).unwrap();
         assert_eq!(cgroups.look_for(new, start).as_deref(), Some("/new"));
         assert_eq!(cgroups.path(old).as_deref(), Some("/old"));
+    }
+
+    #[test]
+    fn a_cgroup_that_was_seen_to_come_has_its_path_without_a_walk() {
+        let tree = Tree::new("told", &["old"]);
+        let told = Paths::default();
+        let mut cgroups = Cgroups::find(&tree.0).unwrap().told_by(told.clone());
+        cgroups.allowed = (0, Some(Instant::now() + Duration::from_hours(1)));
+        assert_eq!(cgroups.path(tree.id("old")), None);
+        told.enter(tree.id("old"), &"/old".into());
+        assert_eq!(cgroups.path(tree.id("old")).as_deref(), Some("/old"));
+        // Looked for before anybody told of it.
+        cgroups.paths.insert(7, None);
+        assert_eq!(cgroups.path(7), None);
+        told.enter(7, &"/late".into());
+        assert_eq!(cgroups.path(7).as_deref(), Some("/late"));
+        told.leave(7);
+        assert_eq!(cgroups.path(7).as_deref(), Some("/late"));
     }
 
     #[test]
