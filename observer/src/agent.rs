@@ -4,7 +4,7 @@
 //!   capture ─▶ pipeline ─▶ facts (interpret, record) ─▶ export
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -21,9 +21,12 @@ use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::cgroup::Cgroups;
 use crate::workloads::engines::Engines;
-use crate::workloads::{Directory, Workloads};
+use crate::workloads::tree::Paths;
+use crate::workloads::{Directory, Selectors, Workloads};
 
+mod arrival;
 mod facts;
+mod follow;
 mod kernel;
 mod names;
 pub mod record;
@@ -33,10 +36,11 @@ pub mod rules;
 mod watch;
 
 use facts::Facts;
+use follow::{Follow, Sources};
 use kernel::{Ring, Seen, Sink};
 use names::Names;
 use reload::{Files, Reload};
-use watch::{Watch, Watched};
+use watch::{Wake, Watch, Watched};
 
 /// What `observer` is made of.
 pub const PARTS: Parts = Parts {
@@ -74,11 +78,13 @@ fn elsewhere(config: &Config) -> Vec<Requirement> {
         state: State::Degraded(why),
         remedy: remedy.to_owned(),
     };
-    let Ok(selection) = Selection::resolve(&config.cgroups) else {
+    let Ok(selection) = Selection::of(config) else {
         // Nothing is selected, which has a row of its own.
         return Vec::new();
     };
-    let directories = selection.directories();
+    let chosen = Selection::chosen(config, &Directory::default()).unwrap_or_default();
+    let chosen = chosen.into_iter().map(|(_, path)| path);
+    let directories: Vec<PathBuf> = selection.directories().into_iter().chain(chosen).collect();
     let selects = |path: &Path| directories.iter().any(|cgroup| path.starts_with(cgroup));
     let apart = match listeners::apart() {
         Ok(apart) => apart,
@@ -134,11 +140,15 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     capture
         .disown(&setup.listener)
         .context("cannot mark the agent's own listener")?;
-    let cgroups = Cgroups::at(capture.cgroup_mount().to_owned());
+    let paths = Paths::default();
+    let cgroups = Cgroups::at(capture.cgroup_mount().to_owned()).told_by(paths.clone());
     let directory = Directory::default();
+    let (wake, orders) = Wake::new();
+    let called = wake.clone();
+    directory.listen(move || called.call());
     let engines = Engines::start(&setup.config.engines, &directory, lay_down_more)
         .context("cannot start a thread")?;
-    let workloads = Workloads::new(Some(cgroups), directory);
+    let workloads = Workloads::new(Some(cgroups), directory.clone());
     let roster = workloads.roster();
     let names = Names(workloads);
     let needs = Needs::new(Arc::clone(&plan));
@@ -167,13 +177,22 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let settings = setup.config.pipeline();
     let pipeline = Pipeline::start(settings, lanes, facts).context("cannot start a thread")?;
     // The readers run by now: what the first packets say is not left to fill the rings.
-    let selection = setup.selection.directories();
-    for cgroup in &selection {
-        capture.attach(cgroup)?;
-    }
-    let reloads = Arc::new(reload::Books::new(&selection));
+    let sources = Sources {
+        directory,
+        paths,
+        wake: wake.clone(),
+    };
+    let follow = Follow::start(
+        &mut capture,
+        setup.selection.directories(),
+        Selectors::new(&setup.config.select)?,
+        setup.config.capture.cgroups,
+        sources,
+    )?;
+    let reloads = Arc::new(reload::Books::new());
     let books = pipeline.books().to_vec();
-    let seen = Seen::new(&capture, books, failed, done, Arc::clone(&reloads), machine);
+    let told = (Arc::clone(&reloads), follow.tally());
+    let seen = Seen::new(&capture, books, failed, done, told, machine);
     let seen = Arc::new(seen);
     let reload = Reload {
         layers: setup.layers,
@@ -183,15 +202,15 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         books: reloads,
         files,
     };
-    let watch = Watch::start(Watched {
+    let watched = Watched {
         capture,
         pipeline,
-        selection,
+        follow,
         roster,
         failure: setup.failure,
         reload,
-    })
-    .context("cannot start a thread")?;
+    };
+    let watch = Watch::start(watched, wake, orders).context("cannot start a thread")?;
     Ok(Box::new(Live {
         watch,
         seen,

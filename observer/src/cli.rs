@@ -24,6 +24,7 @@ pub use run::{Failure, Running, Setup};
 use crate::config::{self, Config, Layers, Options, Problems, Selection};
 use crate::export::document;
 use crate::interpret::Rules;
+use crate::workloads::Directory;
 
 /// What the command needs from the stages it does not know.
 #[derive(Clone, Copy)]
@@ -128,10 +129,15 @@ impl Checked {
         let config = layers.load()?.config;
         config.rules()?;
         config.gate()?;
-        Ok(match layers.file {
+        let mut told = match layers.file {
             Some(file) => format!("{} is valid\n", file.display()),
             None => "the configuration is valid\n".into(),
-        })
+        };
+        if let Some(selected) = check::selected(&config, &Directory::default()) {
+            told.push_str(&selected.sentence());
+            told.push('\n');
+        }
+        Ok(told)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use observer_ebpf::{Counter, Verdict};
 
+use super::follow::Tally;
 use super::reload;
 use crate::capture::record::Record;
 use crate::capture::{Capture, Counters, RingReader, Verdicts, host};
@@ -67,6 +68,7 @@ pub(super) struct Seen {
     ring_bytes: u64,
     machine: Vec<Finding>,
     reloads: Arc<reload::Books>,
+    tally: Arc<Tally>,
 }
 
 impl Seen {
@@ -75,7 +77,7 @@ impl Seen {
         books: Vec<Books>,
         failed: Arc<AtomicU64>,
         interpreted: Arc<AtomicU64>,
-        reloads: Arc<reload::Books>,
+        (reloads, tally): (Arc<reload::Books>, Arc<Tally>),
         machine: Vec<host::Requirement>,
     ) -> Self {
         let probes = capture.probes().iter().map(|status| Probe {
@@ -98,6 +100,7 @@ impl Seen {
             ring_bytes: capture.ring_bytes(),
             machine: machine.into_iter().map(finding).collect(),
             reloads,
+            tally,
         }
     }
 
@@ -143,6 +146,7 @@ impl Observed for Seen {
     }
 
     fn statistics(&self) -> Statistics {
+        let selecting = self.tally.get();
         let rings = self.books.iter().map(|books| RingLevel {
             used: books.statistics.fill.get(),
             size: self.ring_bytes,
@@ -185,12 +189,14 @@ impl Observed for Seen {
                     "early_dropped",
                     self.sum(|s| s.early_dropped.get()),
                 ),
+                ("select", "events_lost", selecting.overflows),
             ],
             rings: rings.collect(),
             maps: self.maps.clone(),
             lag_seconds: lag / 1e9,
             connections: self.sum(|s| s.connections.get()),
-            selection: self.reloads.selection(),
+            selection: self.tally.selection(),
+            selecting,
             machine: self.machine.clone(),
             reloads: self.reloads.get(),
         }

@@ -8,12 +8,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use observer_ebpf::COUNTERS;
 
+use super::follow::{Cause, Follow, Sources};
 use super::kernel::Sink;
+use super::watch::{Order, PAUSE, TICK, Wake};
 use crate::capture::record::{Body, Record};
 use crate::capture::recording::{End, Preamble, Writer};
 use crate::capture::{Capture, Counters, RingReader};
@@ -22,6 +25,8 @@ use crate::clock;
 use crate::config::{Config, Selection};
 use crate::pipeline::redact::Redactor;
 use crate::workloads::cgroup::Cgroups;
+use crate::workloads::tree::Paths;
+use crate::workloads::{Directory, Selectors};
 
 /// Between two times that what was written is made readable.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -56,26 +61,44 @@ pub fn record(
         redacted: !options.unredacted,
         started: clock::now().0,
     };
+    let paths = Paths::default();
     let mut recording = Recording {
         writer: Writer::new(file, preamble)?,
         redactor,
         unredacted: options.unredacted,
-        cgroups: Cgroups::at(capture.cgroup_mount().to_owned()),
+        cgroups: Cgroups::at(capture.cgroup_mount().to_owned()).told_by(paths.clone()),
         named: HashSet::new(),
         records: 0,
         malformed: 0,
         failure: None,
     };
     let (mut rings, counters) = (capture.rings(), capture.counters());
-    for cgroup in &selection.directories() {
-        capture.attach(cgroup)?;
-    }
+    let (wake, orders) = Wake::new();
+    let sources = Sources {
+        directory: Directory::default(),
+        paths,
+        wake: wake.clone(),
+    };
+    let follow = Follow::start(
+        &mut capture,
+        selection.directories(),
+        Selectors::new(&config.select)?,
+        config.capture.cgroups,
+        sources,
+    )?;
+    let mut following = Following {
+        capture,
+        follow,
+        wake,
+        orders,
+        passed: Instant::now(),
+    };
     tracing::info!(file = %name, "recording");
     let written = recording
-        .run(&mut rings, options, stop)
+        .run(&mut rings, &mut following, options, stop)
         // Nothing new comes while the rings are drained.
         .and_then(|()| {
-            drop(capture);
+            drop(following);
             while recording.drain(&mut rings)? {}
             Ok(())
         })
@@ -109,6 +132,28 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// What is attached, and follows the workloads.
+struct Following {
+    capture: Capture,
+    follow: Follow,
+    wake: Wake,
+    orders: Receiver<Order>,
+    passed: Instant,
+}
+
+impl Following {
+    /// Takes those that came since the last look.
+    fn look(&mut self) {
+        let since = self.passed.elapsed();
+        let looks = self.follow.looks() && since >= TICK;
+        if looks || since >= PAUSE && self.orders.try_recv().is_ok() {
+            self.wake.hear();
+            self.follow.pass(&mut self.capture, Cause::Came);
+            self.passed = Instant::now();
+        }
+    }
+}
+
 /// A recording that is being made.
 struct Recording {
     writer: Writer<File>,
@@ -126,6 +171,7 @@ impl Recording {
     fn run(
         &mut self,
         rings: &mut [RingReader],
+        following: &mut Following,
         options: &Options,
         stop: &AtomicBool,
     ) -> io::Result<()> {
@@ -140,6 +186,7 @@ impl Recording {
             if over || full {
                 break;
             }
+            following.look();
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 self.redactor

@@ -10,54 +10,50 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::follow::Follow;
 use crate::capture::Capture;
 use crate::clock;
 use crate::config::{Config, Layers, SETTINGS, Selection};
 use crate::correlate::postgres::Shared;
 use crate::export::agent::Reloads;
 use crate::interpret::{Needs, Plan};
+use crate::workloads::Selectors;
 
-/// Keys that take effect at once.
-const LIVE: [&str; 2] = ["rules", "cgroups"];
+/// Keys, and sections, that take effect at once.
+const LIVE: [&str; 3] = ["rules", "cgroups", "select."];
 /// Lines of the log that one refusal may have.
 const TOLD: usize = 10;
 
-/// What became of reloads, and what is selected since, to be read by scrapes.
+/// What became of reloads, to be read by scrapes.
 #[derive(Debug)]
-pub(super) struct Books(Mutex<(Reloads, Vec<PathBuf>)>);
+pub(super) struct Books(Mutex<Reloads>);
 
 impl Books {
-    pub(super) fn new(selection: &[PathBuf]) -> Self {
-        let reloads = Reloads {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Reloads {
             read: clock::unix_seconds(),
             ..Reloads::default()
-        };
-        Self(Mutex::new((reloads, selection.to_vec())))
+        }))
     }
 
     pub(super) fn get(&self) -> Reloads {
-        self.lock().0
+        *self.lock()
     }
 
-    pub(super) fn selection(&self) -> Vec<PathBuf> {
-        self.lock().1.clone()
-    }
-
-    fn applied(&self, selection: &[PathBuf]) {
+    fn applied(&self) {
         let mut books = self.lock();
-        books.0.last_refused = false;
-        books.0.applied += 1;
-        books.0.read = clock::unix_seconds();
-        books.1 = selection.to_vec();
+        books.last_refused = false;
+        books.applied += 1;
+        books.read = clock::unix_seconds();
     }
 
     fn refused(&self) {
         let mut books = self.lock();
-        books.0.last_refused = true;
-        books.0.refused += 1;
+        books.last_refused = true;
+        books.refused += 1;
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Reloads, Vec<PathBuf>)> {
+    fn lock(&self) -> MutexGuard<'_, Reloads> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +73,8 @@ pub(super) struct Reload {
 struct Next {
     config: Config,
     plan: Arc<Plan>,
-    selection: Vec<PathBuf>,
+    named: Vec<PathBuf>,
+    selectors: Selectors,
 }
 
 impl Reload {
@@ -88,23 +85,17 @@ impl Reload {
 
     /// Reads everything again. What is right comes into force as a whole; of what is wrong, nothing
     /// does. The directories that are selected no more are returned.
-    pub(super) fn run(
-        &mut self,
-        capture: &mut Capture,
-        selection: &mut Vec<PathBuf>,
-    ) -> Vec<PathBuf> {
+    pub(super) fn run(&mut self, capture: &mut Capture, follow: &mut Follow) -> Vec<PathBuf> {
         self.files.take();
-        let result = self.prepare(selection).and_then(|next| {
-            // What is gone by itself is let go in its own way.
-            capture.sweep();
-            let gone = capture.select(&next.selection)?;
+        let result = self.prepare(follow.named()).and_then(|next| {
+            let (named, selectors) = (next.named.clone(), next.selectors.clone());
+            let gone = follow.replace(capture, named, selectors)?;
             Ok((next, gone))
         });
         match result {
             Ok((next, gone)) => {
                 self.apply(&next);
-                *selection = next.selection;
-                self.books.applied(selection);
+                self.books.applied();
                 gone
             }
             Err(error) => {
@@ -120,18 +111,20 @@ impl Reload {
         // Where its rules are wrong, they are what will be put right.
         self.files.follow(&self.layers, &config);
         let plan = Plan::new(&config.rules()?)?;
-        let selection = Selection::resolve_again(&config.cgroups, selected)?.directories();
+        let named = Selection::of_again(&config, selected)?.directories();
+        let selectors = Selectors::new(&config.select)?;
         Ok(Next {
             config,
             plan,
-            selection,
+            named,
+            selectors,
         })
     }
 
     fn apply(&self, next: &Next) {
         self.needs.replace(Arc::clone(&next.plan));
         self.statements.ask_again();
-        let cgroups: Vec<_> = next.selection.iter().map(|path| path.display()).collect();
+        let cgroups: Vec<_> = next.named.iter().map(|path| path.display()).collect();
         tracing::info!(
             routes = next.plan.routes.iter().count(),
             ?cgroups,
@@ -141,7 +134,7 @@ impl Reload {
             .iter()
             .filter(|setting| setting.value(&next.config) != setting.value(&self.started))
             .map(|setting| setting.key)
-            .filter(|key| !LIVE.contains(key))
+            .filter(|key| !is_live(key))
             .collect();
         if !waiting.is_empty() {
             tracing::warn!(
@@ -150,6 +143,11 @@ impl Reload {
             );
         }
     }
+}
+
+fn is_live(key: &str) -> bool {
+    let is = |live: &&str| key == *live || live.ends_with('.') && key.starts_with(*live);
+    LIVE.iter().any(is)
 }
 
 fn refuse(problems: &str) {
@@ -343,16 +341,32 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_effect_at_once_is_every_key_of_the_selection() {
+        let live: Vec<&str> = SETTINGS
+            .iter()
+            .map(|setting| setting.key)
+            .filter(|key| is_live(key))
+            .collect();
+        assert_eq!(live.len(), 9, "{live:?}");
+        for key in [
+            "cgroups",
+            "rules",
+            "select.namespaces",
+            "select.executables",
+        ] {
+            assert!(live.contains(&key), "{key}");
+        }
+    }
+
+    #[test]
     fn the_books_tell_what_became_of_the_last_one() {
-        let books = Books::new(&["/a".into()]);
+        let books = Books::new();
         assert!(books.get().read > 0.0);
         books.refused();
         let refused = books.get();
         assert_eq!((refused.applied, refused.refused), (0, 1));
         assert!(refused.last_refused);
-        assert_eq!(books.selection(), [PathBuf::from("/a")]);
-        books.applied(&["/b".into()]);
-        assert_eq!(books.selection(), [PathBuf::from("/b")]);
+        books.applied();
         assert!(!books.get().last_refused);
         assert_eq!(books.get().applied, 1);
     }

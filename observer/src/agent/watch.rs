@@ -1,14 +1,17 @@
 //! What the agent looks after while it runs, on a thread that no byte passes: a configuration that
-//! changes, selected cgroups that go and come back, workloads that are gone, stages that have died.
+//! changes, workloads that come, selected cgroups that go and come back, stages that have died.
 #![forbid(unsafe_code)]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::follow::{Cause, Follow};
 use super::reload::Reload;
 use crate::capture::Capture;
 use crate::cli::Failure;
@@ -17,38 +20,75 @@ use crate::workloads::roster::Roster;
 
 /// Between two looks at the selection: a connection that a new cgroup opens before the next one is
 /// joined late.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 /// Between two looks at every workload.
 const ROLL_CALL: Duration = Duration::from_secs(2);
+
+/// Between two passes over the selection, however many cgroups come.
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is looked after.
 pub(super) struct Watched<I> {
     pub(super) capture: Capture,
     pub(super) pipeline: Pipeline<I>,
-    pub(super) selection: Vec<PathBuf>,
+    pub(super) follow: Follow,
     pub(super) roster: Roster,
     pub(super) failure: Failure,
     pub(super) reload: Reload,
 }
 
 /// What it is asked for.
-enum Order {
+pub(super) enum Order {
     Reload,
+    /// Workloads came or went.
+    Changed,
+    End,
+}
+
+/// Calls the thread when workloads come or go; called often, it is one order.
+#[derive(Clone)]
+pub(super) struct Wake {
+    orders: Sender<Order>,
+    called: Arc<AtomicBool>,
+}
+
+impl Wake {
+    /// With the other end, on which the thread listens.
+    pub(super) fn new() -> (Self, Receiver<Order>) {
+        let (orders, receiver) = channel();
+        let called = Arc::default();
+        (Self { orders, called }, receiver)
+    }
+
+    pub(super) fn call(&self) {
+        if !self.called.swap(true, Ordering::AcqRel) {
+            // Ended, it does not care any more.
+            let _ended = self.orders.send(Order::Changed);
+        }
+    }
+
+    /// The call was heard: another one is another order.
+    pub(super) fn hear(&self) {
+        self.called.store(false, Ordering::Release);
+    }
 }
 
 /// The running thread.
 pub(super) struct Watch {
-    /// Dropped to end it.
     orders: Sender<Order>,
     thread: JoinHandle<()>,
 }
 
 impl Watch {
     /// Starts it.
-    pub(super) fn start<I: Interpreter>(watched: Watched<I>) -> std::io::Result<Self> {
-        let (orders, receiver) = channel();
+    pub(super) fn start<I: Interpreter>(
+        watched: Watched<I>,
+        wake: Wake,
+        receiver: Receiver<Order>,
+    ) -> std::io::Result<Self> {
+        let orders = wake.orders.clone();
         let thread = std::thread::Builder::new().name("watch".to_owned());
-        let thread = thread.spawn(move || watched.run(&receiver))?;
+        let thread = thread.spawn(move || watched.run(&wake, &receiver))?;
         Ok(Self { orders, thread })
     }
 
@@ -61,7 +101,7 @@ impl Watch {
     /// Detaches the programs, drains what they left in the rings, and returns when every thread has
     /// ended.
     pub(super) fn stop(self) {
-        drop(self.orders);
+        let _ended = self.orders.send(Order::End);
         if self.thread.join().is_err() {
             tracing::error!("the watch thread ended by a panic");
         }
@@ -69,27 +109,54 @@ impl Watch {
 }
 
 impl<I: Interpreter> Watched<I> {
-    fn run(mut self, orders: &Receiver<Order>) {
+    fn run(mut self, wake: &Wake, orders: &Receiver<Order>) {
         let mut called = Instant::now();
+        let mut tick = called + TICK;
+        // When the next pass over the selection is due, and when the last one ended.
+        let mut due = None;
+        let mut passed = called;
         let mut refused = false;
         let mut failed = false;
         let mut gone = Vec::new();
+        let mut forgotten = Vec::new();
         loop {
-            let ordered = match orders.recv_timeout(TICK) {
+            let until = due.map_or(tick, |due| tick.min(due));
+            let ordered = match orders.recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(Order::Reload) => true,
+                Ok(Order::Changed) => {
+                    wake.hear();
+                    due.get_or_insert(passed + PAUSE);
+                    false
+                }
                 Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
             };
-            if ordered || self.reload.is_due() {
-                gone.extend(self.reload.run(&mut self.capture, &mut self.selection));
+            let now = Instant::now();
+            let ticks = now >= tick;
+            if ticks {
+                tick = now + TICK;
+            }
+            if ordered || ticks && self.reload.is_due() {
+                gone.extend(self.reload.run(&mut self.capture, &mut self.follow));
                 refused = false;
                 continue;
             }
-            // A tick later, when the rings hold nothing of them any more.
-            if !gone.is_empty() {
-                self.pipeline
-                    .forget(&left(std::mem::take(&mut gone), &self.selection));
+            if due.is_some_and(|due| due <= now) || ticks && self.follow.looks() {
+                due = None;
+                gone.extend(self.follow.pass(&mut self.capture, Cause::Came));
+                passed = Instant::now();
             }
+            if !ticks {
+                continue;
+            }
+            // A tick later, when the rings hold nothing of them any more.
+            if !forgotten.is_empty() {
+                let selection = self.follow.selection();
+                self.pipeline
+                    .forget(&left(std::mem::take(&mut forgotten), &selection));
+            }
+            forgotten = std::mem::take(&mut gone);
             self.select(&mut refused);
             if called.elapsed() >= ROLL_CALL {
                 called = Instant::now();
@@ -113,12 +180,15 @@ impl<I: Interpreter> Watched<I> {
         if self.capture.sweep() > 0 {
             tracing::info!("a selected cgroup is gone");
         }
-        for cgroup in &self.selection {
+        for cgroup in self.follow.named() {
             if self.capture.is_selected(cgroup) || !cgroup.is_dir() {
                 continue;
             }
             match self.capture.attach(cgroup) {
-                Ok(()) => tracing::info!(cgroup = %cgroup.display(), "a selected cgroup is back"),
+                Ok(()) => {
+                    self.follow.arrived(cgroup, Cause::Came);
+                    tracing::info!(cgroup = %cgroup.display(), "a selected cgroup is back");
+                }
                 // Once: it is tried again at each look.
                 Err(error) if !*refused => {
                     *refused = true;

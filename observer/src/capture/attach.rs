@@ -1,7 +1,7 @@
 //! Attaches the table of probes to what is selected.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,17 @@ struct Selected {
     id: u64,
     /// With the index of the probe.
     links: Vec<(usize, Link)>,
+}
+
+/// What became of a selection.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// Directories that the programs were attached to.
+    pub added: Vec<PathBuf>,
+    /// Those that are selected no more.
+    pub gone: Vec<PathBuf>,
+    /// Those that a required program could not be attached to.
+    pub refused: Vec<CaptureError>,
 }
 
 /// Held, not used: an attachment ends when its link is dropped.
@@ -212,44 +223,61 @@ impl Capture {
     /// # Errors
     /// Where a required program cannot be attached to one of them; then nothing has changed.
     pub fn select(&mut self, selection: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
-        let wanted: Vec<PathBuf> = selection
+        let wanted: HashSet<PathBuf> = selection
             .iter()
             .filter_map(|path| fs::canonicalize(cgroup::resolve(&self.mount, path)).ok())
             .collect();
-        let tops: Vec<&PathBuf> = wanted
-            .iter()
-            .filter(|path| {
-                let above = |other: &&PathBuf| *other != *path && path.starts_with(other);
-                !wanted.iter().any(|other| above(&other))
-            })
-            .collect();
-        let mut added: Vec<(PathBuf, Selected)> = Vec::new();
-        for path in &tops {
-            let known = self.selected.contains_key(*path);
-            if known || added.iter().any(|(other, _)| other == *path) {
+        let tops = tops(&wanted);
+        let (added, refused) = self.add(&tops);
+        if let Some(error) = refused.into_iter().next() {
+            for (_, selected) in added {
+                self.forget(selected.links);
+            }
+            return Err(error);
+        }
+        Ok(self.exchange(&tops, added))
+    }
+
+    /// The same of directories as they are, each by itself: one that cannot be attached keeps none
+    /// of the others from it.
+    pub fn follow(&mut self, wanted: &HashSet<PathBuf>) -> Followed {
+        let tops = tops(wanted);
+        let (added, refused) = self.add(&tops);
+        let new = added.iter().map(|(path, _)| path.clone()).collect();
+        Followed {
+            added: new,
+            gone: self.exchange(&tops, added),
+            refused,
+        }
+    }
+
+    /// Attaches to those that are not selected yet.
+    fn add(&mut self, tops: &HashSet<&PathBuf>) -> (Vec<(PathBuf, Selected)>, Vec<CaptureError>) {
+        let mut added = Vec::new();
+        let mut refused = Vec::new();
+        for path in tops {
+            if self.selected.contains_key(*path) {
                 continue;
             }
-            let made = cgroup::id(path)
-                .and_then(|id| Ok((id, File::open(path)?)))
-                .map_err(|source| CaptureError::Cgroup {
-                    path: (*path).clone(),
-                    mount: self.mount.clone(),
-                    source,
-                })
-                .and_then(|(id, directory)| {
-                    let links = self.links(path, &directory)?;
-                    Ok(Selected { id, links })
-                });
-            match made {
-                Ok(selected) => added.push(((*path).clone(), selected)),
-                Err(error) => {
-                    for (_, selected) in added {
-                        self.forget(selected.links);
-                    }
-                    return Err(error);
-                }
+            // One that is gone by now is nobody's loss.
+            let (Ok(id), Ok(directory)) = (cgroup::id(path), File::open(path)) else {
+                continue;
+            };
+            match self.links(path, &directory) {
+                Ok(links) => added.push(((*path).clone(), Selected { id, links })),
+                Err(_) if cgroup::id(path).ok() != Some(id) => {}
+                Err(error) => refused.push(error),
             }
         }
+        (added, refused)
+    }
+
+    /// Lets go of what is not among these, and enters what was attached; what was let go.
+    fn exchange(
+        &mut self,
+        tops: &HashSet<&PathBuf>,
+        added: Vec<(PathBuf, Selected)>,
+    ) -> Vec<PathBuf> {
         let gone: Vec<PathBuf> = self
             .selected
             .keys()
@@ -262,7 +290,7 @@ impl Capture {
         for (path, selected) in added {
             self.enter(path, selected);
         }
-        Ok(gone)
+        gone
     }
 
     fn enter(&mut self, path: PathBuf, selected: Selected) {
@@ -383,6 +411,12 @@ impl Capture {
     pub fn disown(&mut self, listener: &impl AsRawFd) -> Result<(), MapError> {
         self.own.insert(listener, 1, 0)
     }
+}
+
+/// Those that are not below another of them.
+fn tops(wanted: &HashSet<PathBuf>) -> HashSet<&PathBuf> {
+    let is_top = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| wanted.contains(above));
+    wanted.iter().filter(is_top).collect()
 }
 
 fn link(ebpf: &mut Ebpf, probe: &Probe, directory: &File) -> Result<Link, String> {

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use super::Parts;
 use crate::config::{Config, Selection};
 use crate::export::http;
+use crate::workloads::{Directory, Selectors};
+
+/// Workloads that are named.
+const NAMED: usize = 10;
 
 /// Something this machine must or should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,7 @@ impl Requirement {
 pub(super) fn all(config: &Config, parts: Parts) -> Vec<Requirement> {
     let mut requirements = (parts.requirements)(config);
     requirements.push(cgroups(config));
+    requirements.extend(selected(config, &Directory::default()));
     requirements.push(address(config));
     requirements
 }
@@ -73,9 +78,12 @@ pub(super) fn report(requirements: &[Requirement]) -> String {
 }
 
 fn cgroups(config: &Config) -> Requirement {
-    let state = match Selection::resolve(&config.cgroups) {
+    let state = match Selection::of(config) {
         Ok(Selection::Everything(mount)) => {
             State::Met(format!("everything below {}", mount.display()))
+        }
+        Ok(Selection::Cgroups(paths)) if paths.is_empty() => {
+            State::Met("those of the workloads that are selected".into())
         }
         Ok(Selection::Cgroups(paths)) => {
             let paths: Vec<String> = paths
@@ -91,6 +99,42 @@ fn cgroups(config: &Config) -> Requirement {
         state,
         remedy: "name cgroups that exist (--cgroup, or the key cgroups)".into(),
     }
+}
+
+/// What is selected now by who it is, where anything is.
+pub(super) fn selected(config: &Config, directory: &Directory) -> Option<Requirement> {
+    if config.select.is_empty() {
+        return None;
+    }
+    let told = "pods and containers are known once the agent runs";
+    let asks = Selectors::new(&config.select).is_ok_and(|selectors| selectors.asks());
+    let state = match Selection::chosen(config, directory) {
+        Ok(chosen) if chosen.is_empty() && asks => State::Met(format!("nothing yet; {told}")),
+        Ok(chosen) if chosen.is_empty() => {
+            State::Degraded("nothing that is selected is here now".into())
+        }
+        Ok(chosen) => {
+            let first = chosen.iter().take(NAMED);
+            let mut names: Vec<String> = first
+                .map(|(service, path)| format!("{service} ({})", path.display()))
+                .collect();
+            if chosen.len() > NAMED {
+                names.push(format!("and {} more", chosen.len() - NAMED));
+            }
+            let list = names.join(", ");
+            State::Met(if asks {
+                format!("{list}; {told}")
+            } else {
+                list
+            })
+        }
+        Err(error) => State::Degraded(error.to_string()),
+    };
+    Some(Requirement {
+        name: "selected".into(),
+        state,
+        remedy: "the agent waits for it; what there is: systemd-cgls".into(),
+    })
 }
 
 fn address(config: &Config) -> Requirement {
@@ -132,6 +176,31 @@ missing   BTF: /sys/kernel/btf/vmlinux is not there; boot a kernel with CONFIG_D
 "
         );
         assert!(requirements[2].is_missing() && !requirements[1].is_missing());
+    }
+
+    #[test]
+    fn what_is_selected_now_is_named_and_nothing_is_said_to_be() {
+        let mut config = Config::default();
+        let directory = Directory::default();
+        assert_eq!(selected(&config, &directory), None);
+        if Selection::of(&config).is_err() {
+            // A machine without cgroup v2 has a row that says so.
+            return;
+        }
+        config.select.cgroups = vec!["/no/such/*".into()];
+        let nothing = selected(&config, &directory).unwrap().sentence();
+        assert_eq!(
+            nothing,
+            "selected: nothing that is selected is here now; the agent waits for it; what there \
+             is: systemd-cgls"
+        );
+        config.select.services = vec!["backend".into()];
+        assert_eq!(
+            selected(&config, &directory).unwrap().sentence(),
+            "selected: nothing yet; pods and containers are known once the agent runs"
+        );
+        let cgroups = cgroups(&config).sentence();
+        assert_eq!(cgroups, "cgroups: those of the workloads that are selected");
     }
 
     #[test]

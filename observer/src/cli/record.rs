@@ -43,7 +43,7 @@ pub(super) fn record(overrides: Overrides, options: &Options, parts: Parts) -> a
             options.output.display()
         );
     }
-    let selection = Selection::resolve(&config.cgroups)?;
+    let selection = Selection::of(&config)?;
     run::require(&config, parts)?;
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_multi_thread()

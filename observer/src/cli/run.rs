@@ -93,7 +93,7 @@ pub fn inside(mut config: Config, layers: Layers, parts: Parts, host: Host) -> a
 
 fn start(config: Config, layers: Layers, parts: Parts, host: Option<Host>) -> anyhow::Result<()> {
     let listener = http::listen(config.listen)?;
-    let selection = Selection::resolve(&config.cgroups)?;
+    let selection = Selection::of(&config)?;
     let gate = config.gate()?;
     require(&config, parts)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -7,13 +7,20 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use crate::mounts::{self, MOUNTINFO};
+use super::Config;
+use crate::workloads::selectors::choose::Choice;
+use crate::workloads::{Directory, Selectors, cgroup};
+
+/// Where processes are.
+pub const PROC: &str = "/proc";
 
 /// What is observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// Everything below the mount but the agent itself.
     Everything(PathBuf),
-    /// These cgroups and all below them; absolute paths, each once.
+    /// These cgroups and all below them; absolute paths, each once. None where workloads are
+    /// selected by who they are alone.
     Cgroups(Vec<PathBuf>),
 }
 
@@ -40,6 +47,49 @@ pub enum SelectionError {
 }
 
 impl Selection {
+    /// What a configuration names by its path: everything where it selects nothing at all.
+    ///
+    /// # Errors
+    /// The same as [`Self::resolve`].
+    pub fn of(config: &Config) -> Result<Self, SelectionError> {
+        Self::of_again(config, &[])
+    }
+
+    /// The same while these are selected: one of them may be gone for the moment.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn of_again(config: &Config, selected: &[PathBuf]) -> Result<Self, SelectionError> {
+        match Self::resolve_again(&config.cgroups, selected)? {
+            Self::Everything(_) if !config.select.is_empty() => Ok(Self::Cgroups(Vec::new())),
+            selection => Ok(selection),
+        }
+    }
+
+    /// What a configuration selects now by who it is, as far as the directory knows: the service and
+    /// the path of each, in the order of the services.
+    ///
+    /// # Errors
+    /// Where there is no cgroup v2.
+    pub fn chosen(
+        config: &Config,
+        directory: &Directory,
+    ) -> Result<Vec<(String, PathBuf)>, SelectionError> {
+        let mount = mount()?;
+        // A configuration that is valid has selectors that are.
+        let selectors = Selectors::new(&config.select).unwrap_or_default();
+        let place = |path: &str| mount.join(path.trim_start_matches('/'));
+        let has_process = |path: &str| selectors.selects_any_process(&place(path), PROC.as_ref());
+        let all = cgroup::all(&mount);
+        let choice = selectors.choose(&all, directory, &Choice::default(), has_process);
+        let chosen = choice.iter();
+        let mut chosen: Vec<_> = chosen
+            .map(|(path, chosen)| (chosen.service.to_string(), place(path)))
+            .collect();
+        chosen.sort_unstable();
+        Ok(chosen)
+    }
+
     /// Resolves configured paths, absolute or relative to the mount.
     ///
     /// # Errors
@@ -53,8 +103,7 @@ impl Selection {
     /// # Errors
     /// The same.
     pub fn resolve_again(paths: &[PathBuf], selected: &[PathBuf]) -> Result<Self, SelectionError> {
-        let text = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
-        let mount = mounts::cgroup2(&text)?;
+        let mount = mount()?;
         if paths.is_empty() {
             return Ok(Self::Everything(mount));
         }
@@ -79,6 +128,12 @@ impl Selection {
             Self::Cgroups(cgroups) => cgroups,
         }
     }
+}
+
+/// Where cgroup v2 is mounted.
+fn mount() -> Result<PathBuf, SelectionError> {
+    let text = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
+    Ok(mounts::cgroup2(&text)?)
 }
 
 fn resolve_one(mount: &Path, path: &Path) -> Result<PathBuf, SelectionError> {
@@ -121,6 +176,19 @@ mod tests {
                 .starts_with("/tmp is not a cgroup v2 directory"),
             "{other}"
         );
+    }
+
+    #[test]
+    fn who_selects_workloads_selects_nothing_by_its_path() {
+        let mut config = Config::default();
+        let Ok(Selection::Everything(mount)) = Selection::of(&config) else {
+            return;
+        };
+        config.select.units = vec!["*.service".into()];
+        assert_eq!(Selection::of(&config).unwrap(), Selection::Cgroups(vec![]));
+        config.cgroups = vec![".".into()];
+        let named = Selection::of(&config).unwrap();
+        assert_eq!(named, Selection::Cgroups(vec![mount]));
     }
 
     #[test]

@@ -274,6 +274,37 @@ fn what_is_wrong_with_the_machines_settings_is_told_with_its_place() {
 }
 
 #[test]
+fn a_selector_that_cannot_be_meant_is_told_with_its_place() {
+    let cases = [
+        (
+            "select: {labels: ['app inn (a)']}\n",
+            "observer.yaml:1:18: select.labels: \"app inn (a)\": unknown operator \"inn\"; did you \
+             mean \"in\"?",
+        ),
+        (
+            "select:\n  cgroups: [/sys/fs/cgroup/shop]\n",
+            "observer.yaml:2:12: select.cgroups: \"/sys/fs/cgroup/shop\": a pattern begins below \
+             the mount; did you mean \"/shop\"?",
+        ),
+        (
+            "select: {executables: [/usr/bin/node]}\n",
+            "observer.yaml:1:23: select.executables: \"/usr/bin/node\": an executable goes by its \
+             name, without the directory; did you mean \"node\"?",
+        ),
+        (
+            "select: {namespace: [naytife]}\n",
+            "observer.yaml:1:10: unknown key",
+        ),
+    ];
+    for (text, expected) in cases {
+        let problem = parse(text).unwrap_err();
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+    let file = "select: {namespaces: [naytife], labels: ['a in (b, c)'], units: [nginx]}";
+    assert!(parse(file).is_ok());
+}
+
+#[test]
 fn where_each_value_comes_from_is_told() {
     let mut layers = layers(&[("OBSERVER_LIMITS_LINES", "5000"), ("OBSERVER_RULES", "")]);
     layers.options.log_level = Some("debug".into());

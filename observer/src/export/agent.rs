@@ -55,10 +55,37 @@ pub struct Statistics {
     pub connections: u64,
     /// What is observed, everything below included.
     pub selection: Vec<PathBuf>,
+    /// How it follows the workloads.
+    pub selecting: Selecting,
     /// What was found on this machine of what the programs need.
     pub machine: Vec<Finding>,
     /// What became of the configuration.
     pub reloads: Reloads,
+}
+
+/// How what is observed follows the workloads.
+#[derive(Clone, Debug, Default)]
+pub struct Selecting {
+    /// Cgroups that are observed, with all below them.
+    pub cgroups: u64,
+    /// Nothing that is selected is here.
+    pub waits: bool,
+    /// Cgroups that are selected and found no room.
+    pub over: u64,
+    /// Those that a program could not be attached to.
+    pub refused: u64,
+    /// Cgroups that are looked for a few times a second, because the kernel does not tell of them.
+    pub unwatched: u64,
+    /// How often what the kernel told was lost, and everything was looked at again.
+    pub overflows: u64,
+    /// Cgroups that were attached because the agent started, or its configuration changed.
+    pub asked: u64,
+    /// Cgroups that came and were attached before anybody had run in them.
+    pub empty: u64,
+    /// Those in which somebody had.
+    pub running: u64,
+    /// For how long, of the oldest that was there, over all of these.
+    pub unseen_seconds: f64,
 }
 
 /// What was found of something the programs need.
@@ -324,6 +351,25 @@ fn write_observed(samples: &mut Samples, observed: &dyn Observed) -> Statistics 
     samples.put(AgentMetric::Lag, &[], statistics.lag_seconds);
     let connections = float(statistics.connections);
     samples.put(AgentMetric::ConnectionsTracked, &[], connections);
+    let selecting = &statistics.selecting;
+    let cgroups = float(selecting.cgroups);
+    samples.put(AgentMetric::SelectionCgroups, &[], cgroups);
+    for (reason, count) in [
+        ("bound", selecting.over),
+        ("refused", selecting.refused),
+        ("unwatched", selecting.unwatched),
+    ] {
+        samples.put(AgentMetric::SelectionTrouble, &[reason], float(count));
+    }
+    for (when, count) in [
+        ("start", selecting.asked),
+        ("empty", selecting.empty),
+        ("running", selecting.running),
+    ] {
+        samples.put(AgentMetric::SelectionAttached, &[when], float(count));
+    }
+    let unseen = selecting.unseen_seconds;
+    samples.put(AgentMetric::SelectionUnseen, &[], unseen);
     let reloads = &statistics.reloads;
     for (outcome, count) in [("applied", reloads.applied), ("refused", reloads.refused)] {
         samples.put(AgentMetric::ConfigReloads, &[outcome], float(count));

@@ -267,6 +267,14 @@ catalog! {
         "How far the newest fact is behind the kernel; 0 where nothing waits.", "record times";
     ConnectionsTracked, "observer_connections_tracked", Kind::Level, [],
         "Connections that have state in user space.", "reassembly";
+    SelectionCgroups, "observer_selection_cgroups", Kind::Level, [],
+        "Cgroups that are observed, each with all below it; 0 while the agent waits for a workload that is selected.", "capture";
+    SelectionTrouble, "observer_selection_trouble_cgroups", Kind::Level, ["reason"],
+        "Cgroups that are selected and not observed, past capture.cgroups (bound) or because the kernel refused a program (refused), and those that are looked for four times a second rather than told of (unwatched).", "capture, inotify";
+    SelectionAttached, "observer_selection_attached_total", Kind::Counter, ["when"],
+        "Cgroups that the programs were attached to: because the agent started or its configuration changed (start), or as they came, before anybody had run in them (empty: nothing was missed), or after (running).", "capture, cgroup.events, cpu.stat";
+    SelectionUnseen, "observer_selection_unseen_seconds_total", Kind::Counter, [],
+        "For how long the oldest process had run, at most, in cgroups that were attached as they came while somebody ran in them: what it said in this time and had ended saying is in no other metric.", "/proc/PID/stat";
     SeriesLines, "observer_series_lines", Kind::Level, ["metric"],
         "Exposed lines of a metric.", "the registry";
     SeriesLinesLimit, "observer_series_lines_limit", Kind::Level, ["metric"],

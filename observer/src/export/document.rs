@@ -93,6 +93,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "The kind of movement that the row names, in lower case.",
     ),
     ("version", "The agent's version."),
+    (
+        "when",
+        "When the programs were attached to a cgroup: see `observer_selection_attached_total`.",
+    ),
 ];
 
 /// The whole page.

@@ -160,7 +160,9 @@ fn attached(status: &Status) -> Markup {
     html! {
         section {
             h2 { "What is attached, and to whom" }
-            @if status.selection.is_empty() {
+            @if status.waits {
+                p { "No workload that is selected is here; the agent waits for one." }
+            } @else if status.selection.is_empty() {
                 p { "Nothing is selected yet." }
             }
             ul {

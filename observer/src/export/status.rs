@@ -41,6 +41,9 @@ pub struct Status {
     pub not_ready: Option<String>,
     /// What is observed, everything below included.
     pub selection: Vec<Selected>,
+    /// Whether nothing that is selected is here, and the agent waits for it.
+    #[serde(default)]
+    pub waits: bool,
     /// What the programs found of what they need.
     pub machine: Vec<Fact>,
     /// Every program.

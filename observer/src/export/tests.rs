@@ -56,6 +56,7 @@ fn names_say_their_unit_and_kind() {
         "_shops",
         "_levels",
         "_variations",
+        "_cgroups",
     ];
     for (name, kind, ..) in all() {
         if COMPATIBILITY_NAMES

@@ -143,15 +143,23 @@ fn scrape(address: SocketAddr) -> Option<Scrape> {
 fn confined_like_that_it_counts_what_was_requested() -> Result<()> {
     const REQUESTS: u64 = 50;
     let image = Image::made()?;
-    let web = Cgroup::create("web")?;
     let address = free_port()?;
-    let path = web.path().to_string_lossy().into_owned();
-    let arguments = ["run", "--listen", &address.to_string(), "--cgroup", &path];
+    let file = "/observer.yaml";
+    let arguments = ["run", "--listen", &address.to_string(), "--config", file];
     let container = Container::new(image, &arguments, &CAPABILITIES)?;
+    let pattern = format!("/observer-tests-{}-*/web", std::process::id());
+    let text = format!("select: {{cgroups: ['{pattern}']}}\n");
+    fs::write(container.files.path().join("rootfs").join(&file[1..]), text)?;
     let mut process = container.start()?;
     process.until("attach its programs", || {
         let ready = format!("http://{address}/readyz");
         ureq::get(ready).call().ok()
+    })?;
+    // It comes while the agent runs.
+    let web = Cgroup::create("web")?;
+    process.until("observe the cgroup", || {
+        let cgroups = scrape(address)?;
+        cgroups.select("observer_selection_cgroups").is(1).ok()
     })?;
     let server = Nginx::start(&Place::within(&web))?;
     for number in 0..REQUESTS {
@@ -174,6 +182,8 @@ fn confined_like_that_it_counts_what_was_requested() -> Result<()> {
             probe.labels
         );
     }
+    let trouble = scrape.select("observer_selection_trouble_cgroups");
+    trouble.with("reason", "unwatched").is(0)?;
     let status = process.stop()?;
     ensure!(status.success(), "{status}");
     Ok(())

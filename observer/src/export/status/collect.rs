@@ -63,6 +63,7 @@ impl Overview {
             uptime_seconds: (now - started).max(0.0),
             not_ready: self.agent.ready().err(),
             selection: selection(&statistics),
+            waits: statistics.selecting.waits,
             machine: machine(&statistics),
             probes: probes(&statistics),
             rings: rings(&statistics),

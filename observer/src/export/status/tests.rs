@@ -6,7 +6,9 @@ use serde_json::Value;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::export::agent::{Finding, Observed, Probe as Row, Reloads, Ring as Level, Statistics};
+use crate::export::agent::{
+    Finding, Observed, Probe as Row, Reloads, Ring as Level, Selecting, Statistics,
+};
 use crate::export::catalog::Metric as Id;
 use crate::export::{Agent, Fact as Observation, Limits, Recorder, Symbol, Symbols};
 use crate::ledger::{Fate, Ledger as Account};
@@ -51,6 +53,7 @@ impl Observed for Pipeline {
             lag_seconds: 0.002,
             connections: 7,
             selection: vec!["/nowhere/shop".into()],
+            selecting: Selecting::default(),
             machine: vec![Finding {
                 name: "kernel",
                 found: "6.18".into(),

@@ -119,7 +119,7 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, Wrong> {
             }
         }
         Token::Word(word) => return Err(Wrong::Operator(word.to_owned())),
-        other => return Err(other.instead_of("an operator")),
+        other @ Token::Sign(_) => return Err(other.instead_of("an operator")),
     };
     Ok(Requirement { key, test })
 }
@@ -150,7 +150,7 @@ fn value(tokens: &mut Tokens<'_>) -> Result<String, Wrong> {
         }
         Token::Word(value) => Err(Wrong::Name(value.to_owned(), "value")),
         Token::End | Token::Sign("," | ")") => Ok(String::new()),
-        other => Err(other.instead_of("a value")),
+        other @ Token::Sign(_) => Err(other.instead_of("a value")),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A process in the root cgroup cannot be told from all others there, so nobody asks for the root's.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Selectors;
 
@@ -28,7 +28,7 @@ impl Selectors {
         of(cgroup).any(|id| {
             let directory = proc.join(id.to_string());
             let executable = fs::read_link(directory.join("exe")).ok();
-            let executable = executable.as_ref().and_then(name);
+            let executable = executable.as_deref().and_then(name);
             let command = fs::read_to_string(directory.join("comm")).unwrap_or_default();
             self.selects_process(executable.as_deref(), command.trim_end_matches('\n'))
         })
@@ -36,7 +36,7 @@ impl Selectors {
 }
 
 /// The kernel says so of a file that was replaced while it ran.
-fn name(executable: &PathBuf) -> Option<String> {
+fn name(executable: &Path) -> Option<String> {
     let name = executable.file_name()?.to_string_lossy();
     Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
 }

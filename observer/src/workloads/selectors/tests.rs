@@ -39,6 +39,7 @@ fn platform() -> Selectors {
 
 #[test]
 fn the_platforms_pods_are_selected_and_their_neighbours_are_not() {
+    type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], bool);
     let part_of = ("app.kubernetes.io/part-of", "naytife-platform");
     let deployment = |name| [("app", name), ("app.kubernetes.io/name", name), part_of];
     let registry = [
@@ -59,7 +60,7 @@ fn the_platforms_pods_are_selected_and_their_neighbours_are_not() {
         ("cnpg.io/podRole", "pooler"),
         ("cnpg.io/cluster", "naytife-postgres"),
     ];
-    let cases: &[(&str, &[(&str, &str)], bool)] = &[
+    let cases: &[Case<'_>] = &[
         ("naytife", &deployment("backend"), true),
         ("naytife", &deployment("store-deployer"), true),
         ("naytife", &registry, true),

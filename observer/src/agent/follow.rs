@@ -1,0 +1,284 @@
+//! Has what is observed follow the workloads: cgroups that come, and what is told of who is in them.
+//!
+//! ```text
+//!   tree ─┐
+//!         ├─▶ choice ─▶ capture: attach what is new, then let go
+//!   directory ─┘                 └▶ tally: what was attached, and what that was too late for
+//! ```
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+
+use super::arrival::Arrival;
+use super::watch::Wake;
+use crate::capture::{Capture, Followed};
+use crate::config::selection::PROC;
+use crate::export::agent::Selecting;
+use crate::workloads::selectors::choose::{Choice, bounded};
+use crate::workloads::tree::{Paths, Tree, Trouble};
+use crate::workloads::{Directory, Selectors};
+
+/// What is selected now and how it came to be, to be read by scrapes.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<(Vec<PathBuf>, Selecting)>);
+
+/// When something was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The agent began, or was told to observe something else.
+    Asked,
+    /// It came.
+    Came,
+}
+
+/// Follows what is selected.
+pub(super) struct Follow {
+    mount: PathBuf,
+    /// Named by their paths; the whole tree where nothing is selected.
+    named: Vec<PathBuf>,
+    selectors: Selectors,
+    directory: Directory,
+    paths: Paths,
+    wake: Wake,
+    /// While anything is selected by who it is.
+    tree: Option<Tree>,
+    choice: Choice,
+    most: usize,
+    /// Directories that the programs could not be attached to, each said once.
+    refused: HashSet<String>,
+    tally: Arc<Tally>,
+}
+
+/// Where a selection comes from.
+pub(super) struct Sources {
+    pub(super) directory: Directory,
+    pub(super) paths: Paths,
+    pub(super) wake: Wake,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub(super) fn selection(&self) -> Vec<PathBuf> {
+        self.lock().0.clone()
+    }
+
+    pub(super) fn get(&self) -> Selecting {
+        self.lock().1.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Vec<PathBuf>, Selecting)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Follow ===
+
+impl Follow {
+    /// Selects what is named, and whatever the selectors choose of what is there.
+    ///
+    /// # Errors
+    /// Where a program cannot be attached to what is named, or no thread can be had.
+    pub(super) fn start(
+        capture: &mut Capture,
+        named: Vec<PathBuf>,
+        selectors: Selectors,
+        most: u32,
+        sources: Sources,
+    ) -> anyhow::Result<Self> {
+        let mut follow = Self {
+            mount: capture.cgroup_mount().to_owned(),
+            named: Vec::new(),
+            selectors: Selectors::default(),
+            directory: sources.directory,
+            paths: sources.paths,
+            wake: sources.wake,
+            tree: None,
+            choice: Choice::default(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+            refused: HashSet::new(),
+            tally: Arc::default(),
+        };
+        for cgroup in &named {
+            capture.attach(cgroup)?;
+            follow.arrived(cgroup, Cause::Asked);
+        }
+        follow.begin(named, selectors)?;
+        follow.pass(capture, Cause::Asked);
+        Ok(follow)
+    }
+
+    /// What scrapes see of it.
+    pub(super) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    /// What is named by its path.
+    pub(super) fn named(&self) -> &[PathBuf] {
+        &self.named
+    }
+
+    /// Everything that is to be observed.
+    pub(super) fn selection(&self) -> Vec<PathBuf> {
+        let chosen = self.choice.keys().map(|path| self.place(path));
+        self.named.iter().cloned().chain(chosen).collect()
+    }
+
+    /// Whether there is something to be looked at without anybody having called.
+    pub(super) fn looks(&self) -> bool {
+        self.selectors.reads_processes() || !self.refused.is_empty()
+    }
+
+    /// Selects something else; what stays is seen without a gap. The directories that are selected no
+    /// more are returned.
+    ///
+    /// # Errors
+    /// Where a program cannot be attached; then nothing has changed.
+    pub(super) fn replace(
+        &mut self,
+        capture: &mut Capture,
+        named: Vec<PathBuf>,
+        selectors: Selectors,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        // What is gone by itself is let go in its own way.
+        capture.sweep();
+        let before = (self.named.clone(), self.selectors.clone());
+        self.begin(named, selectors)?;
+        let (choice, _) = self.choose();
+        let wanted: Vec<PathBuf> = self.wanted(&choice).into_iter().collect();
+        let known: HashSet<PathBuf> = capture.selected().map(Path::to_owned).collect();
+        match capture.select(&wanted) {
+            Ok(mut gone) => {
+                self.refused.clear();
+                let is_new = |cgroup: &&Path| !known.contains(*cgroup);
+                for cgroup in capture.selected().filter(is_new) {
+                    self.arrived(cgroup, Cause::Asked);
+                }
+                gone.extend(self.pass(capture, Cause::Asked));
+                Ok(gone)
+            }
+            Err(error) => {
+                self.begin(before.0, before.1)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes a selection over, without anything being attached.
+    fn begin(&mut self, named: Vec<PathBuf>, selectors: Selectors) -> anyhow::Result<()> {
+        if selectors.is_empty() {
+            self.tree = None;
+        } else if self.tree.is_none() {
+            let wake = self.wake.clone();
+            let tree = Tree::start(self.mount.clone(), self.paths.clone(), move || wake.call());
+            self.tree = Some(tree.context("cannot listen for cgroups")?);
+        }
+        self.named = named;
+        self.selectors = selectors;
+        Ok(())
+    }
+
+    /// Looks at what is there, and brings it into force; the directories that are selected no more.
+    pub(super) fn pass(&mut self, capture: &mut Capture, cause: Cause) -> Vec<PathBuf> {
+        if self.selectors.is_empty() && self.choice.is_empty() {
+            self.publish(0);
+            return Vec::new();
+        }
+        capture.sweep();
+        let (choice, over) = self.choose();
+        let followed = capture.follow(&self.wanted(&choice));
+        for (path, chosen) in &choice {
+            if !self.choice.contains_key(path) {
+                tracing::info!(service = %chosen.service, cgroup = %path, "a workload is observed");
+            }
+        }
+        self.choice = choice;
+        for cgroup in &followed.added {
+            self.arrived(cgroup, cause);
+        }
+        self.refuse(&followed);
+        self.publish(over);
+        followed.gone
+    }
+
+    /// The programs are attached to a cgroup: what were they too late for?
+    pub(super) fn arrived(&self, cgroup: &Path, cause: Cause) {
+        let arrival = Arrival::of(cgroup);
+        let mut tally = self.tally.lock();
+        let told = &mut tally.1;
+        match (cause, arrival) {
+            (Cause::Asked, _) => told.asked += 1,
+            (Cause::Came, Arrival::Empty) => told.empty += 1,
+            (Cause::Came, Arrival::Running(since)) => {
+                told.running += 1;
+                told.unseen_seconds += since.as_secs_f64();
+            }
+        }
+    }
+
+    fn choose(&self) -> (Choice, usize) {
+        let cgroups = self.tree.as_ref().map(Tree::cgroups).unwrap_or_default();
+        let has_process = |path: &str| {
+            let cgroup = self.place(path);
+            self.selectors.selects_any_process(&cgroup, Path::new(PROC))
+        };
+        let before = &self.choice;
+        let mut choice = self
+            .selectors
+            .choose(&cgroups, &self.directory, before, has_process);
+        let most = self.most.saturating_sub(self.named.len());
+        let over = bounded(&mut choice, before, most);
+        (choice, over)
+    }
+
+    fn wanted(&self, choice: &Choice) -> HashSet<PathBuf> {
+        let chosen = choice.keys().map(|path| self.place(path));
+        self.named.iter().cloned().chain(chosen).collect()
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.mount.join(path.trim_start_matches('/'))
+    }
+
+    /// Says what could not be attached, each once.
+    fn refuse(&mut self, followed: &Followed) {
+        let sentences = followed.refused.iter().map(ToString::to_string);
+        let now: HashSet<String> = sentences.collect();
+        for sentence in now.difference(&self.refused) {
+            tracing::error!(
+                problem = sentence,
+                "a workload cannot be observed; it is tried again"
+            );
+        }
+        self.refused = now;
+    }
+
+    fn publish(&self, over: usize) {
+        let trouble = self.tree.as_ref().map_or(Trouble::default(), Tree::trouble);
+        let mut selection = self.selection();
+        selection.sort_unstable();
+        let waits = selection.is_empty();
+        let mut tally = self.tally.lock();
+        let told = &mut tally.1;
+        if waits && !told.waits {
+            tracing::info!("no workload that is selected is here; the agent waits for one");
+        }
+        if over > 0 && told.over == 0 {
+            tracing::warn!(
+                over,
+                "more cgroups are selected than capture.cgroups allows; the others are not observed"
+            );
+        }
+        told.waits = waits;
+        told.over = over as u64;
+        told.refused = self.refused.len() as u64;
+        told.overflows = trouble.overflows;
+        told.unwatched = trouble.unwatched;
+        told.cgroups = selection.len() as u64;
+        tally.0 = selection;
+    }
+}
