@@ -22,7 +22,7 @@ mod settings;
 
 pub use counter::{COUNTERS, Counter, CounterRow, Outcome};
 pub use received::{Part, Received};
-pub use recognise::recognise;
+pub use recognise::{is_client_hello, recognise};
 pub use record::{
     Direction, Flags, HEADER_SIZE, Header, IDENTITY_SIZE, Identity, Kind, Opener, Process,
     Protocol, Reason, Version,

@@ -56,6 +56,13 @@ fn is_tls(low: u64) -> bool {
     byte(low, 1) == 3 && (hello || data)
 }
 
+/// A handshake record that begins with a client's hello, whose bytes name the server it asks for.
+#[inline(always)]
+#[must_use]
+pub const fn is_client_hello(low: u64) -> bool {
+    byte(low, 0) == 22 && byte(low, 1) == 3 && byte(low, 5) == 1
+}
+
 /// A request line or a status line (RFC 9112 sections 3 and 4).
 #[inline(always)]
 fn is_http1(low: u64, high: u64) -> bool {
@@ -161,6 +168,18 @@ mod tests {
         look[..length].copy_from_slice(&bytes[..length]);
         let [low, high] = [0, 8].map(|at| u64::from_le_bytes(look[at..at + 8].try_into().unwrap()));
         recognise(low, high)
+    }
+
+    #[test]
+    fn only_a_clients_hello_is_one() {
+        for (bytes, is_hello) in [
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01", true),
+            (b"\x16\x03\x03\x00\x7a\x02\x00\x00", false),
+            (b"\x17\x03\x03\x00\x45\x01\x00\x00", false),
+            (b"\x16\x04\x01\x02\x00\x01\x00\x01", false),
+        ] {
+            assert_eq!(is_client_hello(u64::from_le_bytes(*bytes)), is_hello);
+        }
     }
 
     #[test]

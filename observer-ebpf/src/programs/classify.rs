@@ -3,7 +3,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
-use observer_ebpf::{Protocol, recognise};
+use observer_ebpf::{Direction, Protocol, is_client_hello, recognise};
 
 use super::setting;
 use super::state::State;
@@ -34,6 +34,12 @@ fn look(skb: *mut __sk_buff, state: *mut State, offset: u32, length: u32) {
     }
     let found = recognise(u64::from_le(words[0]), u64::from_le(words[1])) as u8;
     state.attempts += 1;
+    // The agent reads from it whom the workload asks, and says that this is TLS; else what the
+    // server answers will.
+    let asks = state.last == Direction::Sent as u8 + 1 && is_client_hello(u64::from_le(words[0]));
+    if asks && !switching {
+        return;
+    }
     if switching {
         if found == Protocol::Tls as u8 {
             state.protocol = found;

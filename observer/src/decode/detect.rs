@@ -5,6 +5,7 @@
 //! protocol's bytes), so a guess needs a form that another protocol does not have by accident; a
 //! later turn may be asked again.
 
+mod hello;
 mod http;
 mod postgres;
 mod redis;
@@ -15,6 +16,8 @@ mod tls;
 use observer_ebpf::Protocol;
 
 use super::Side;
+
+pub use hello::server_name;
 
 /// Bytes after which waiting for more is no use: with as many, the answer is never
 /// [`Guess::Undecided`].

@@ -147,7 +147,7 @@ fn past_its_budget_a_turn_yields_positions_and_tails_and_the_next_turn_starts_af
 
 #[test]
 fn bytes_that_nobody_decodes_are_counted_and_not_copied() {
-    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on";
+    let hello = b"\x16\x03\x03\x02\x00\x02\x00\x01\xfc\x03\x03 and so on";
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for (first, counter) in [
         (&hello[..], Counter::SkippedTls),
@@ -162,6 +162,29 @@ fn bytes_that_nobody_decodes_are_counted_and_not_copied() {
         let all = 2 * (first.len() as u64 + 700);
         assert_eq!((world.closes(), world.counters().get(counter)), (all, all));
     }
+}
+
+#[test]
+fn a_clients_hello_is_copied_where_it_is_sent_and_nothing_behind_it() {
+    let mut world = World::new();
+    let (mut client, mut server) = world.pair("127.0.0.1:0");
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on";
+    let answer = b"\x16\x03\x03\x02\x00\x02\x00\x01\xfc\x03\x03 and so on";
+    send(&mut client, &mut server, hello);
+    send(&mut server, &mut client, answer);
+    send(&mut client, &mut server, &noise(700));
+    let (at_client, at_server) = (world.cookie(&client), world.cookie(&server));
+    let told = world.payload(at_client, Direction::Sent);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&*told[0].head, told[0].header.protocol),
+        (&hello[..], Protocol::Undecided as u8)
+    );
+    assert!(world.payload(at_server, Direction::Received).is_empty());
+    let all = 2 * (hello.len() + answer.len() + 700) as u64;
+    assert_eq!(world.closes(), all);
+    let skipped = world.counters().get(Counter::SkippedTls);
+    assert_eq!(skipped, all - hello.len() as u64);
 }
 
 #[test]
