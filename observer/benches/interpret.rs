@@ -10,7 +10,7 @@ use observer::correlate::{Body, Connection, Exchange, http, redis};
 use observer::decode::Side;
 use observer::decode::redis::command::{OTHER, find};
 use observer::export::{Symbol, Symbols};
-use observer::interpret::{Interpreter, Plan, Rules, Services, Settings};
+use observer::interpret::{Interpreter, Peer, Plan, Rules, Services, Settings};
 use observer::reassemble::ConnectionKey;
 use observer::time::Timestamp;
 use observer_ebpf::Identity;
@@ -22,8 +22,8 @@ impl Services for One {
         symbols.intern("backend")
     }
 
-    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern("postgres")
+    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Peer {
+        Peer::Named(symbols.intern("postgres"))
     }
 }
 
@@ -43,6 +43,7 @@ fn interpreter() -> Interpreter {
         identity: Identity::default(),
         vantage: Side::Server,
         other_end: None,
+        elsewhere: false,
         joined_sql: false,
     };
     let session = postgres::Session {

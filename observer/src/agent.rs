@@ -15,8 +15,10 @@ use crate::capture::{Capture, Settings as CaptureSettings, host, listeners};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
 use crate::correlate::postgres::Shared;
+use crate::correlate::vantage::Vantages;
+use crate::decode::Side;
 use crate::export::Observed;
-use crate::interpret::{Interpreter, Needs, Plan};
+use crate::interpret::{Authority, Interpreter, Needs, Plan};
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::cgroup::Cgroups;
@@ -38,7 +40,7 @@ mod watch;
 use facts::Facts;
 use follow::{Follow, Sources};
 use kernel::{Ring, Seen, Sink};
-use names::Names;
+use names::{Names, Others, Wanted};
 use reload::{Files, Reload};
 use watch::{Wake, Watch, Watched};
 
@@ -148,6 +150,9 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     directory.listen(move || called.call());
     let engines = Engines::start(&setup.config.engines, &directory, lay_down_more)
         .context("cannot start a thread")?;
+    let selectors = Selectors::new(&setup.config.select)?;
+    let wanted = Wanted::new(&setup.config, &selectors);
+    let vantages = vantages(&setup.config, directory.clone(), wanted.clone());
     let workloads = Workloads::new(Some(cgroups), directory.clone());
     let roster = workloads.roster();
     let names = Names(workloads);
@@ -175,7 +180,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         })
         .collect();
     let settings = setup.config.pipeline();
-    let pipeline = Pipeline::start(settings, lanes, facts).context("cannot start a thread")?;
+    let pipeline =
+        Pipeline::start(settings, vantages, lanes, facts).context("cannot start a thread")?;
     // The readers run by now: what the first packets say is not left to fill the rings.
     let sources = Sources {
         directory,
@@ -185,7 +191,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let follow = Follow::start(
         &mut capture,
         setup.selection.directories(),
-        Selectors::new(&setup.config.select)?,
+        selectors,
         setup.config.capture.cgroups,
         sources,
     )?;
@@ -199,6 +205,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         started: setup.config,
         needs,
         statements,
+        wanted,
         books: reloads,
         files,
     };
@@ -243,6 +250,16 @@ fn lay_down_more() {
     if let Err(error) = capabilities::keep(Duty::Read) {
         tracing::warn!(%error, "a thread that only reads keeps privileges that it does not need");
     }
+}
+
+/// Where connections count whose client another node may observe.
+fn vantages(config: &Config, directory: Directory, wanted: Wanted) -> Vantages {
+    let others = Others::new(directory, config.kubernetes.node.clone(), wanted);
+    let owner = match config.interpret.authority {
+        Authority::Client => Side::Client,
+        Authority::Server => Side::Server,
+    };
+    Vantages::new(Box::new(others), owner)
 }
 
 /// The rules of a configuration, ready for use.

@@ -31,6 +31,8 @@ pub struct Exchange {
 pub enum Body {
     /// Who the connection is; before everything else of it, and again when more is known.
     Connection(Arc<Connection>),
+    /// The host that the client names in its TLS `ClientHello`, as it says it.
+    ServerName(Box<str>),
     /// A connect succeeded.
     Opened,
     /// A listener's child was established.
@@ -77,6 +79,8 @@ pub struct Connection {
     pub vantage: Side,
     /// The cgroup of the other end, where that is observed on this node too.
     pub other_end: Option<u64>,
+    /// This is the server's end, and the client's is observed on another node.
+    pub elsewhere: bool,
     /// It was under way when it was first seen, and it speaks PostgreSQL.
     pub joined_sql: bool,
 }

@@ -23,10 +23,14 @@ pub mod business;
 mod connections;
 mod database;
 pub mod fuzz;
+mod graph;
 pub mod graphql;
+mod hosts;
 mod http;
 pub mod json;
 pub mod names;
+mod openings;
+mod peers;
 pub mod plan;
 mod redis;
 mod relays;
@@ -35,11 +39,13 @@ pub mod rules;
 pub mod shops;
 pub mod sql;
 
+pub use peers::{Peer, Services};
 pub use plan::{Needs, Plan};
 pub use rules::{Rules, RulesError};
 
 use connections::{Connections, Context};
 use names::Names;
+use peers::is_told_elsewhere;
 
 /// Bounds of what is remembered, and what is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -65,6 +71,8 @@ pub struct Settings {
     pub graphql_operations: usize,
     /// Values of `database`; further ones are `_other`.
     pub databases: usize,
+    /// Names of external hosts in the label `peer`; further ones are `_other`.
+    pub external_hosts: usize,
     /// HTTP exchanges that wait for a proof of their shop or for what they did to the database; over
     /// it the first is `unknown`.
     pub pending: usize,
@@ -101,19 +109,12 @@ impl Default for Settings {
             unmatched_endpoints: 100,
             graphql_operations: 100,
             databases: 50,
+            external_hosts: 100,
             pending: 4096,
             trust_path_ids: false,
             trusted_path_ids: 1000,
         }
     }
-}
-
-/// Who the ends of a connection are.
-pub trait Services: Send {
-    /// The workload at whose end the connection is observed.
-    fn service(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol;
-    /// The workload at the other end; never its address.
-    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol;
 }
 
 /// SQLSTATEs that are told apart; PostgreSQL has about 260.
@@ -126,6 +127,11 @@ pub struct Interpreter {
     services: Box<dyn Services>,
     authority: Authority,
     connections: Connections,
+    /// The one that was identified last.
+    identified: Option<Arc<Connection>>,
+    openings: openings::Openings,
+    hosts: hosts::Hosts,
+    graph: graph::Graph,
     http: http::Http,
     namer: sql::Namer,
     shops: shops::Shops,
@@ -146,6 +152,10 @@ impl Interpreter {
             namer: sql::Namer::new(Arc::clone(&plan), settings.statements, settings.queries),
             shops: shops::Shops::new(settings.shops, trust),
             connections: Connections::new(settings.connections),
+            identified: None,
+            openings: openings::Openings::new(settings.pending),
+            hosts: hosts::Hosts::new(settings.external_hosts, &mut symbols),
+            graph: graph::Graph::new(&mut symbols),
             business: business::Business::new(Arc::clone(&plan.business), settings.entities),
             databases: Names::new(settings.databases),
             sql_states: Names::new(SQL_STATE_LIMIT),
@@ -229,7 +239,12 @@ impl Interpreter {
                 if is_told_elsewhere(connection) {
                     self.forsaken(exchange, out);
                 }
+                self.identified = Some(Arc::clone(connection));
                 return self.identify(connection, out);
+            }
+            Body::ServerName(name) => {
+                self.call(key, name, out);
+                return;
             }
             Body::Closed(reason) => {
                 self.forsaken(exchange, out);
@@ -275,6 +290,10 @@ impl Interpreter {
                 let change = |context: &mut Context| context.database = Some(Symbol::UNKNOWN);
                 self.connections.change(key, out, change)
             }
+            Body::Http(http) if entry.is_nameless() => self.call(key, &http.request.host, out),
+            Body::HttpAborted(aborted) if entry.is_nameless() => {
+                self.call(key, &aborted.request.host, out)
+            }
             _ => Some(*entry),
         };
         if let Some(context) = context {
@@ -283,12 +302,14 @@ impl Interpreter {
     }
 
     /// Every exchange that ended at `until` or before was taken: an HTTP request that ended by
-    /// then and whose shop no one proved by then is published with the shop `unknown`, and what the
-    /// rules of the business read of requests becomes facts.
+    /// then and whose shop no one proved by then is published with the shop `unknown`, what the
+    /// rules of the business read of requests becomes facts, and connections that were opened have
+    /// the peer that was found by then.
     ///
     /// To be called after each batch, with the time up to which no worker has anything left; at
     /// the end with `Timestamp(u64::MAX)`.
     pub fn settle(&mut self, until: Timestamp, out: &mut dyn FnMut(Fact)) {
+        self.settle_openings(until, out);
         let mut desk = http::Desk {
             plan: &self.plan,
             shops: &mut self.shops,
@@ -302,11 +323,14 @@ impl Interpreter {
     fn facts(&mut self, exchange: &Exchange, context: Context, out: &mut dyn FnMut(Fact)) {
         let database = context.database.unwrap_or(Symbol::UNKNOWN);
         let ends = [context.service, context.peer];
+        self.graph.take(&exchange.body, &context, out);
         match &exchange.body {
             Body::Sql(_) | Body::SqlError(_) | Body::SqlTransaction(_) | Body::SqlHidden
-                if self.connections.is_hop(exchange.connection) =>
+                if context.elsewhere || self.connections.is_hop(exchange.connection) =>
             {
-                if let Body::Sql(_) = &exchange.body {
+                if let Body::Sql(_) = &exchange.body
+                    && !context.elsewhere
+                {
                     let labels = [context.service, database];
                     out(fact(Metric::DatabaseHopExecutions, &labels, 1.0));
                 }
@@ -317,7 +341,7 @@ impl Interpreter {
                     self.forsaken(exchange, out);
                 }
             }
-            Body::Opened => out(fact(Metric::TcpConnectionsOpened, &ends, 1.0)),
+            Body::Opened => self.open(exchange, context, out),
             Body::Accepted => out(fact(Metric::TcpConnectionsAccepted, &ends, 1.0)),
             Body::Failed(reason) => {
                 let reason = self.symbols.intern(reason.label());
@@ -368,31 +392,15 @@ impl Interpreter {
                 }
             }
             Body::SqlHidden => self.business.doubt(exchange.connection),
+            Body::Redis(_) if context.elsewhere => {}
             Body::Redis(exchange) => self.redis(exchange, context, out),
             Body::HttpBegan
             | Body::SqlSession(_)
             | Body::Connection(_)
+            | Body::ServerName(_)
             | Body::Closed(_)
             | Body::Evicted => {}
         }
-    }
-
-    fn identify(&mut self, connection: &Connection, out: &mut dyn FnMut(Fact)) {
-        let service = self.services.service(connection, &mut self.symbols);
-        let peer = self.services.peer(connection, &mut self.symbols);
-        self.connections.change(connection.key, out, |context| {
-            // The gauges follow the connection to its better name.
-            context.service = service;
-            context.peer = peer;
-            context.vantage = connection.vantage;
-            context.cgroup = connection.identity.cgroup;
-            context.other_end = connection.other_end;
-            context.joined_sql = connection.joined_sql;
-            if is_told_elsewhere(connection) {
-                // From now on the client's end is where the connection counts.
-                context.database = None;
-            }
-        });
     }
 
     /// Nothing more comes of a connection: what is pending there has no end.
@@ -422,11 +430,6 @@ impl Interpreter {
             1.0,
         ));
     }
-}
-
-/// Whether the client's end is where a connection counts, and this is the other.
-fn is_told_elsewhere(connection: &Connection) -> bool {
-    connection.other_end.is_some() && connection.vantage == Side::Server
 }
 
 /// Whether a name may be a label. A name that the server did not accept is never learnt: whoever

@@ -176,13 +176,18 @@ pub struct Pipeline<I> {
 pub struct Panicked(&'static str);
 
 impl<I: Interpreter> Pipeline<I> {
-    /// Starts a worker per lane, and the interpreter.
+    /// Starts a worker per lane, and the interpreter; with who else is observed.
     ///
     /// # Errors
     /// Where a thread cannot be created.
-    pub fn start(settings: Settings, lanes: Vec<Lane>, interpreter: I) -> std::io::Result<Self> {
+    pub fn start(
+        settings: Settings,
+        vantages: Vantages,
+        lanes: Vec<Lane>,
+        interpreter: I,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let vantages = Arc::new(Vantages::default());
+        let vantages = Arc::new(vantages);
         let mut workers = Vec::with_capacity(lanes.len());
         let mut queues = Vec::with_capacity(lanes.len());
         let mut books = Vec::with_capacity(lanes.len());

@@ -8,6 +8,7 @@
 //! component, processes in the root cgroup by their executable's name.
 #![forbid(unsafe_code)]
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use observer_ebpf::{Identity, Opener};
@@ -27,10 +28,14 @@ pub use selectors::Selectors;
 pub use settings::{Engines, Kubernetes, Select};
 
 use cgroup::Cgroups;
+use directory::Peer;
 use roster::Roster;
 
 /// The name of who cannot be named.
 pub const UNKNOWN: &str = "unknown";
+
+/// The name of who is on this machine and is not observed.
+pub const LOCAL: &str = "local";
 
 /// Ends remembered, so that the one can name the other; the one unused the longest goes first.
 const ENDS: u32 = 32_768;
@@ -96,8 +101,25 @@ impl Workloads {
         Some(name)
     }
 
-    /// The workload at the other end, where that is on this machine and named already.
+    /// Who is at the other end: the workload whose end is observed on this machine and named
+    /// already, else who is known to have the address. `None` for a host of which only that is
+    /// known.
     pub fn peer(&mut self, identity: &Identity) -> Option<Arc<str>> {
+        if let Some(name) = self.observed_peer(identity) {
+            return Some(name);
+        }
+        let [local, remote] = [identity.local, identity.remote]
+            .map(|address| IpAddr::V6(Ipv6Addr::from(address)).to_canonical());
+        match self.directory.at(remote) {
+            Some(Peer::Pod(pod)) => Some(pod.service().into()),
+            Some(Peer::Named(name)) => Some(name),
+            None if remote.is_unspecified() => Some(UNKNOWN.into()),
+            None if remote.is_loopback() || remote == local => Some(LOCAL.into()),
+            None => None,
+        }
+    }
+
+    fn observed_peer(&mut self, identity: &Identity) -> Option<Arc<str>> {
         let (sent, received) = (identity.sent_first, identity.received_first);
         // An end whose SYN was not seen may count what it sent from one too low: this one, or the
         // other.
@@ -148,7 +170,7 @@ mod tests {
         let mut workloads = Workloads::new(None, Directory::default());
         let (client, server) = (identity(10, 90, "api"), identity(90, 10, "postgres"));
         workloads.name(&client);
-        assert_eq!(workloads.peer(&client), None);
+        assert_eq!(workloads.peer(&client).as_deref(), Some(UNKNOWN));
         workloads.name(&server);
         assert_eq!(workloads.peer(&client).as_deref(), Some("postgres"));
         assert_eq!(workloads.peer(&server).as_deref(), Some("api"));
@@ -157,6 +179,51 @@ mod tests {
             ..identity(9, 90, "api")
         };
         assert_eq!(workloads.peer(&late).as_deref(), Some("postgres"));
-        assert_eq!(workloads.peer(&identity(1, 2, "")), None);
+        assert_eq!(
+            workloads.peer(&identity(1, 2, "")).as_deref(),
+            Some(UNKNOWN)
+        );
+    }
+
+    #[test]
+    fn who_is_not_observed_goes_by_who_has_the_address_and_never_by_the_address() {
+        let directory = Directory::default();
+        directory.set_pod(directory::Pod {
+            uid: "pod".into(),
+            name: "backend-5d4f-x2v".into(),
+            labels: [("app".to_owned(), "backend".to_owned())].into(),
+            addresses: vec![[10, 0, 0, 1].into()],
+            ..directory::Pod::default()
+        });
+        for (key, name, address) in [
+            ("service/naytife/postgres", "postgres", "10.96.0.7"),
+            ("node/worker-2", "worker-2", "192.168.1.2"),
+        ] {
+            let addressee = directory::Addressee {
+                name: name.into(),
+                addresses: vec![address.parse().unwrap()],
+            };
+            directory.set_addressee(key, addressee);
+        }
+        let mut workloads = Workloads::new(None, directory);
+        for (remote, name) in [
+            ("::ffff:10.0.0.1", Some("backend")),
+            ("::ffff:10.96.0.7", Some("postgres")),
+            ("::ffff:192.168.1.2", Some("worker-2")),
+            ("::ffff:127.0.0.1", Some(LOCAL)),
+            ("::1", Some(LOCAL)),
+            ("::ffff:10.0.0.9", Some(LOCAL)),
+            ("::ffff:192.0.2.7", None),
+            ("2001:db8::7", None),
+            ("::", Some(UNKNOWN)),
+        ] {
+            let octets = |address: &str| address.parse::<Ipv6Addr>().unwrap().octets();
+            let client = Identity {
+                local: octets("::ffff:10.0.0.9"),
+                remote: octets(remote),
+                ..identity(10, 90, "api")
+            };
+            assert_eq!(workloads.peer(&client).as_deref(), name, "{remote}");
+        }
     }
 }

@@ -1,12 +1,19 @@
-//! What workloads are called, as label values.
+//! What workloads are called, as label values, and which of them other nodes observe.
 #![forbid(unsafe_code)]
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
+
+use crate::config::Config;
 use crate::correlate::Connection;
+use crate::correlate::vantage::Elsewhere;
 use crate::export::{Symbol, Symbols};
-use crate::interpret::Services;
-use crate::workloads::Workloads;
+use crate::interpret::{Peer, Services};
+use crate::workloads::directory::{self, Directory, Pod};
+use crate::workloads::{Selectors, UNKNOWN, Workloads};
 
 /// Names the ends of recorded connections; who reads the recording says what it calls cgroups.
 #[derive(Clone)]
@@ -23,8 +30,12 @@ impl Services for Recorded {
         service(&mut self.lock(), connection, symbols)
     }
 
-    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol {
-        peer(&mut self.lock(), connection, symbols)
+    /// An external host has no other name here: what a client called it may be overwritten.
+    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Peer {
+        match peer(&mut self.lock(), connection, symbols) {
+            Peer::External => Peer::Named(symbols.intern("external")),
+            named @ Peer::Named(_) => named,
+        }
     }
 }
 
@@ -36,7 +47,7 @@ impl Services for Names {
         service(&mut self.0, connection, symbols)
     }
 
-    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol {
+    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Peer {
         peer(&mut self.0, connection, symbols)
     }
 }
@@ -45,9 +56,146 @@ fn service(workloads: &mut Workloads, connection: &Connection, symbols: &mut Sym
     symbols.intern(&workloads.name(&connection.identity))
 }
 
-fn peer(workloads: &mut Workloads, connection: &Connection, symbols: &mut Symbols) -> Symbol {
+fn peer(workloads: &mut Workloads, connection: &Connection, symbols: &mut Symbols) -> Peer {
     match workloads.peer(&connection.identity) {
-        Some(name) => symbols.intern(&name),
-        None => Symbol::UNKNOWN,
+        Some(name) if &*name == UNKNOWN => Peer::Named(Symbol::UNKNOWN),
+        Some(name) => Peer::Named(symbols.intern(&name)),
+        None => Peer::External,
+    }
+}
+
+/// What every agent selects, as the configuration in force has it: those of other nodes have the
+/// same. Cheap to clone, all clones are one.
+#[derive(Clone)]
+pub(super) struct Wanted(Arc<Inner>);
+
+struct Inner {
+    /// `None` where everything is.
+    selectors: ArcSwapOption<Selectors>,
+    /// How often it was replaced.
+    replaced: AtomicU64,
+}
+
+impl Wanted {
+    pub(super) fn new(config: &Config, selectors: &Selectors) -> Self {
+        Self(Arc::new(Inner {
+            selectors: ArcSwapOption::new(Self::of(config, selectors)),
+            replaced: AtomicU64::new(0),
+        }))
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn replace(&self, config: &Config, selectors: &Selectors) {
+        self.0.selectors.store(Self::of(config, selectors));
+        self.0.replaced.fetch_add(1, Ordering::Release);
+    }
+
+    fn of(config: &Config, selectors: &Selectors) -> Option<Arc<Selectors>> {
+        let everything = config.cgroups.is_empty() && selectors.is_empty();
+        (!everything).then(|| Arc::new(selectors.clone()))
+    }
+
+    fn selects(&self, pod: &Pod) -> bool {
+        let selectors = self.0.selectors.load();
+        let selects = |selectors: &Arc<Selectors>| selectors.selects_pod(pod);
+        selectors.as_ref().is_none_or(selects)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.replaced.load(Ordering::Acquire)
+    }
+}
+
+/// The selected pods of other nodes, as far as a directory knows them.
+pub(super) struct Others {
+    directory: Directory,
+    /// The node that this agent is on; without it nobody is known to be on another.
+    node: Option<String>,
+    wanted: Wanted,
+}
+
+impl Others {
+    pub(super) fn new(directory: Directory, node: Option<String>, wanted: Wanted) -> Self {
+        Self {
+            directory,
+            node,
+            wanted,
+        }
+    }
+}
+
+impl Elsewhere for Others {
+    fn observes(&self, client: IpAddr) -> bool {
+        let (Some(node), Some(directory::Peer::Pod(pod))) =
+            (self.node.as_deref(), self.directory.at(client))
+        else {
+            return false;
+        };
+        !pod.node.is_empty() && pod.node != node && self.wanted.selects(&pod)
+    }
+
+    fn generation(&self) -> u64 {
+        // Both only rise, and so does their sum.
+        let told = self.directory.generation();
+        told.wrapping_add(self.wanted.generation())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selected_pod_of_another_node_is_observed_there_while_it_is_known() {
+        let directory = Directory::default();
+        let config = |namespace: &str| {
+            let mut config = Config::default();
+            config.select.namespaces = vec![namespace.to_owned()];
+            config
+        };
+        let selectors = |config: &Config| Selectors::new(&config.select).unwrap();
+        let naytife = config("naytife");
+        let wanted = Wanted::new(&naytife, &selectors(&naytife));
+        let others = |node: Option<&str>| {
+            Others::new(directory.clone(), node.map(str::to_owned), wanted.clone())
+        };
+        let (here, nowhere) = (others(Some("one")), others(None));
+        let pod = |last: u8, namespace: &str, node: &str| Pod {
+            uid: last.to_string(),
+            namespace: namespace.into(),
+            node: node.into(),
+            addresses: vec![[10, 0, 0, last].into()],
+            ..Pod::default()
+        };
+        let before = here.generation();
+        for (last, namespace, node, is_observed) in [
+            (1, "naytife", "two", true),
+            (2, "naytife", "one", false),
+            (3, "kube-system", "two", false),
+            (4, "naytife", "", false),
+        ] {
+            directory.set_pod(pod(last, namespace, node));
+            let address = [10, 0, 0, last].into();
+            assert_eq!(here.observes(address), is_observed, "{namespace} {node}");
+            assert!(!nowhere.observes(address));
+        }
+        let known = here.generation();
+        assert_ne!(known, before);
+        directory.set_pod(pod(1, "naytife", "two"));
+        assert_eq!(here.generation(), known, "nothing has changed");
+        let system = config("kube-system");
+        wanted.replace(&system, &selectors(&system));
+        assert_ne!(here.generation(), known);
+        let observed = [1, 3].map(|last| here.observes([10, 0, 0, last].into()));
+        assert_eq!(
+            observed,
+            [false, true],
+            "as the configuration in force has it"
+        );
+        let everything = Config::default();
+        wanted.replace(&everything, &selectors(&everything));
+        assert!(here.observes([10, 0, 0, 1].into()));
+        directory.remove_pod("1");
+        assert!(!here.observes([10, 0, 0, 1].into()));
     }
 }

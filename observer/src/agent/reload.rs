@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::follow::Follow;
+use super::names::Wanted;
 use crate::capture::Capture;
 use crate::clock;
 use crate::config::{Config, Layers, SETTINGS, Selection};
@@ -65,6 +66,7 @@ pub(super) struct Reload {
     pub(super) started: Config,
     pub(super) needs: Needs,
     pub(super) statements: Arc<Shared>,
+    pub(super) wanted: Wanted,
     pub(super) books: Arc<Books>,
     pub(super) files: Files,
 }
@@ -123,6 +125,7 @@ impl Reload {
 
     fn apply(&self, next: &Next) {
         self.needs.replace(Arc::clone(&next.plan));
+        self.wanted.replace(&next.config, &next.selectors);
         self.statements.ask_again();
         let cgroups: Vec<_> = next.named.iter().map(|path| path.display()).collect();
         tracing::info!(

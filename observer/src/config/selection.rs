@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use crate::mounts::{self, MOUNTINFO};
 use super::Config;
+use crate::mounts::{self, MOUNTINFO};
 use crate::workloads::selectors::choose::Choice;
 use crate::workloads::{Directory, Selectors, cgroup};
 

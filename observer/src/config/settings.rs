@@ -96,6 +96,7 @@ settings! {
     "interpret.unmatched_endpoints", interpret.unmatched_endpoints, "Values of the label endpoint for paths that no rule knows; further ones are _other.";
     "interpret.graphql_operations", interpret.graphql_operations, "Values of the label operation of GraphQL; further ones are _other.";
     "interpret.databases", interpret.databases, "Values of the label database; further ones are _other.";
+    "interpret.external_hosts", interpret.external_hosts, "Names of external hosts, by TLS or the Host field, in the labels peer and server; further ones are _other.";
     "interpret.pending", interpret.pending, "HTTP exchanges that wait for a proof of their shop or for what they did to the database; over it the first is unknown.";
     "interpret.trust_path_ids", interpret.trust_path_ids, "Believe a shop id in a path where no SQL is observed that could confirm it.";
     "interpret.trusted_path_ids", interpret.trusted_path_ids, "How many of them; further ones are _other.";

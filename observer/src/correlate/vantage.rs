@@ -4,7 +4,14 @@
 //! other received first, on loopback, between pods and through address translation. Where both
 //! ends are observed on this node, HTTP is decoded at both (two families of metrics), PostgreSQL
 //! and Redis at the client's end alone, so that nothing counts twice.
+//!
+//! ```text
+//!   node 1                          node 2
+//!   client's end, observed ───────▶ server's end: Elsewhere says by the client's address
+//!   counts                          does not        that it is observed on node 1
+//! ```
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,11 +21,51 @@ use observer_ebpf::{Identity, Opener, Protocol};
 use crate::decode::Side;
 use crate::reassemble::ConnectionKey;
 
+/// Who is observed on other nodes, by agents that select alike.
+pub trait Elsewhere: Send + Sync {
+    /// Whether a client at this address is.
+    fn observes(&self, client: IpAddr) -> bool;
+
+    /// Another number once an answer may be another one, or somebody may have another name.
+    fn generation(&self) -> u64;
+}
+
+/// Nobody is.
+impl Elsewhere for () {
+    fn observes(&self, _client: IpAddr) -> bool {
+        false
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+}
+
+/// Where the other end of a connection is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Nowhere.
+    Nowhere,
+    /// On this node.
+    Here,
+    /// On another one.
+    Elsewhere {
+        /// Although nothing counts here, this end is read: it is not known yet that it serves, by
+        /// which poolers are known, or it owns the facts.
+        needed: bool,
+    },
+}
+
 /// Whether a connection is decoded at this end.
 #[must_use]
-pub fn decoded_here(protocol: Protocol, vantage: Side, both_ends: bool) -> bool {
+pub fn decoded_here(protocol: Protocol, vantage: Side, other: Observed) -> bool {
     let counted_once = matches!(protocol, Protocol::Postgres | Protocol::Redis);
-    !(counted_once && both_ends && vantage == Side::Server)
+    match other {
+        _ if !counted_once || vantage == Side::Client => true,
+        Observed::Nowhere => true,
+        Observed::Here => false,
+        Observed::Elsewhere { needed } => needed && protocol == Protocol::Postgres,
+    }
 }
 
 /// First sequence numbers, as one end sees them.
@@ -62,10 +109,42 @@ pub struct OtherEnd {
 ///
 /// Locked where a connection's identity becomes known and where it ends, never per record. As many
 /// entries as the workers' bounded tables have connections.
-#[derive(Default)]
-pub struct Vantages(Mutex<HashMap<Firsts, End, foldhash::fast::RandomState>>);
+pub struct Vantages {
+    table: Mutex<HashMap<Firsts, End, foldhash::fast::RandomState>>,
+    elsewhere: Box<dyn Elsewhere>,
+    owner: Side,
+}
+
+impl Default for Vantages {
+    fn default() -> Self {
+        Self::new(Box::new(()), Side::Client)
+    }
+}
 
 impl Vantages {
+    /// With who is observed on other nodes, and the end that owns what a database's statements
+    /// mean for the business.
+    #[must_use]
+    pub fn new(elsewhere: Box<dyn Elsewhere>, owner: Side) -> Self {
+        Self {
+            table: Mutex::default(),
+            elsewhere,
+            owner,
+        }
+    }
+
+    /// Who is observed on other nodes.
+    #[must_use]
+    pub fn elsewhere(&self) -> &dyn Elsewhere {
+        &*self.elsewhere
+    }
+
+    /// Whether the client of a database owns what its statements mean.
+    #[must_use]
+    pub fn clients_own(&self) -> bool {
+        self.owner == Side::Client
+    }
+
     /// Registers an end. Both ends' registrations learn of each other, whichever came first.
     #[must_use]
     pub fn register(self: &Arc<Self>, key: ConnectionKey, identity: &Identity) -> Registration {
@@ -74,7 +153,7 @@ impl Vantages {
             received: identity.received_first,
         };
         let unsure = identity.opener == Opener::Unknown as u8;
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let met = other_ends(firsts, unsure).find_map(|(other, only_if_unsure)| {
             let end = table.get(&other)?;
             let fits = end.key != key && (end.unsure || !only_if_unsure);
@@ -105,7 +184,8 @@ impl Vantages {
     /// Ends registered at this moment.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.len()
     }
 
     /// Whether there is none.
@@ -171,7 +251,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let table = &self.table.0;
+        let table = &self.table.table;
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
         if table
             .get(&self.firsts)
@@ -320,13 +400,24 @@ mod tests {
 
     #[test]
     fn sql_and_redis_count_at_the_clients_end_alone() {
-        let here = |protocol, vantage, both| decoded_here(protocol, vantage, both);
-        for protocol in [Protocol::Postgres, Protocol::Redis] {
-            assert!(here(protocol, Side::Client, true));
-            assert!(!here(protocol, Side::Server, true));
-            assert!(here(protocol, Side::Server, false), "nobody else sees it");
+        let needed = Observed::Elsewhere { needed: true };
+        let known = Observed::Elsewhere { needed: false };
+        let all = [Observed::Nowhere, Observed::Here, needed, known];
+        // At the server's end, in that order; at the client's end always.
+        for (protocol, at_the_server) in [
+            (Protocol::Postgres, [true, false, true, false]),
+            (Protocol::Redis, [true, false, false, false]),
+            (Protocol::Http1, [true, true, true, true]),
+        ] {
+            for (other, decoded) in all.into_iter().zip(at_the_server) {
+                let row = format!("{protocol:?} {other:?}");
+                assert_eq!(
+                    decoded_here(protocol, Side::Server, other),
+                    decoded,
+                    "{row}"
+                );
+                assert!(decoded_here(protocol, Side::Client, other), "{row}");
+            }
         }
-        assert!(here(Protocol::Http1, Side::Server, true));
-        assert!(here(Protocol::Http1, Side::Client, true));
     }
 }

@@ -225,6 +225,10 @@ catalog! {
         "Redis commands.", "RESP";
     RedisLookups, "naytife_redis_lookups_total", Kind::Counter, ["service", "result"],
         "Keys and fields looked up in Redis.", "RESP replies to GET, GETEX, GETDEL, MGET, HGET, HMGET";
+    ServiceRequests, "naytife_service_requests_total", Kind::Counter, ["client", "server", "protocol", "outcome"],
+        "Requests of one service to another, each once: at the client's end where that is observed, else at the server's.", "HTTP/1, PostgreSQL, RESP";
+    ServiceRequestDuration, "naytife_service_request_duration_seconds", Kind::Histogram(STORE_SECONDS), ["client", "server", "protocol"],
+        "Duration of the requests of one service to another, of those whose duration was seen and that do not wait for others.", "HTTP/1, PostgreSQL, RESP";
     TcpConnectionsOpened, "naytife_tcp_connections_opened_total", Kind::Counter, ["service", "peer"],
         "Connections that a connect established.", "TCP";
     TcpConnectionsAccepted, "naytife_tcp_connections_accepted_total", Kind::Counter, ["service", "peer"],

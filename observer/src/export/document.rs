@@ -19,6 +19,7 @@ pub const COMPATIBILITY_NAMES: &[(&str, &str)] = &[
 /// What a label means and what bounds its values; every label of both tables has a row.
 pub const LABELS: &[(&str, &str)] = &[
     ("by", "Who reset the connection: `peer` or `us`."),
+    ("client", "As `service`, or as `peer`: who asks."),
     (
         "command",
         "The Redis server's own name of the command in lower case; unknown verbs are `_other`.",
@@ -49,13 +50,14 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     (
         "peer",
-        "The workload at the other end, else its address class.",
+        "Who is at the other end: a workload, a service or node of Kubernetes, an external host by the name its client calls it; else `local`, `external` or `unknown`, never an address.",
     ),
     ("probe", "A row of the table of probes."),
     (
         "product_id",
         "The product's number; `_other` for those that have no series of their own.",
     ),
+    ("protocol", "`http`, `postgresql` or `redis`."),
     (
         "provider",
         "The payment method that the order's row or the request's body names, in lower case; for a webhook, its route's.",
@@ -72,6 +74,7 @@ pub const LABELS: &[(&str, &str)] = &[
         "rule",
         "A rule that says what a statement or a request means for the business.",
     ),
+    ("server", "As `peer`, or as `service`: who is asked."),
     ("service", "The workload at whose end it was taken."),
     (
         "shop_id",

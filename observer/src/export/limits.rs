@@ -111,6 +111,8 @@ const FOLDED_LAST: &[&str] = &[
     "operation",
     "shop_id",
     "peer",
+    "client",
+    "server",
     "command",
     "sqlstate",
     "database",
@@ -126,6 +128,7 @@ const FOLDED_LAST: &[&str] = &[
     "outcome",
     "reason",
     "by",
+    "protocol",
     "service",
 ];
 

@@ -257,7 +257,7 @@ fn valid(row: &Row, fact: &Fact) -> Result<(), Refusal> {
 impl Family {
     fn new(row: &'static Row, limits: &Limits) -> Self {
         let lines = row.kind.lines();
-        let workloads = ["service", "peer"]
+        let workloads = ["service", "peer", "client", "server"]
             .iter()
             .filter_map(|name| row.labels.iter().position(|label| label == name))
             .collect();

@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 use schnellru::{LruMap, UnlimitedCompact};
 
-use super::fact;
+use super::{Peer, fact};
 use crate::decode::Side;
 use crate::export::{Fact, Metric, Symbol};
 use crate::reassemble::ConnectionKey;
@@ -14,11 +14,16 @@ use crate::reassemble::ConnectionKey;
 pub(super) struct Context {
     pub(super) service: Symbol,
     pub(super) peer: Symbol,
+    /// The peer is a host of which nothing but its address is known, and what this end calls it.
+    pub(super) is_external: bool,
+    pub(super) host: Option<Symbol>,
     pub(super) vantage: Side,
     /// The cgroup of the socket; 0 where it is not known.
     pub(super) cgroup: u64,
     /// The other end's, where that is observed.
     pub(super) other_end: Option<u64>,
+    /// This is the server's end of what counts at the client's, on another node.
+    pub(super) elsewhere: bool,
     /// It spoke PostgreSQL before the agent came.
     pub(super) joined_sql: bool,
     /// A pooler's way to the database: what passes here was counted before.
@@ -36,9 +41,12 @@ impl Default for Context {
         Self {
             service: Symbol::UNKNOWN,
             peer: Symbol::UNKNOWN,
+            is_external: false,
+            host: None,
             vantage: Side::Server,
             cgroup: 0,
             other_end: None,
+            elsewhere: false,
             joined_sql: false,
             hop: false,
             front: false,
@@ -49,6 +57,28 @@ impl Default for Context {
 }
 
 impl Context {
+    /// The other end is this one.
+    pub(super) fn meet(&mut self, peer: Peer, external: Symbol) {
+        (self.peer, self.is_external) = match peer {
+            Peer::Named(peer) => (peer, false),
+            Peer::External => (self.host.unwrap_or(external), true),
+        };
+    }
+
+    /// Whether the peer's name is still to be heard from this end, which is its client.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.is_external && self.host.is_none() && self.vantage == Side::Client
+    }
+
+    /// Who asks and who answers, where that is counted at this end.
+    pub(super) fn edge(&self) -> Option<[Symbol; 2]> {
+        match self.vantage {
+            Side::Client => Some([self.service, self.peer]),
+            Side::Server if self.elsewhere || self.other_end.is_some() => None,
+            Side::Server => Some([self.peer, self.service]),
+        }
+    }
+
     /// The cgroup that serves PostgreSQL here, as far as it is known: a server has answered, or
     /// had before the agent came.
     fn serves_sql(&self) -> Option<u64> {
@@ -72,7 +102,12 @@ impl Context {
 
     /// What the gauges show of it.
     fn weight(&self) -> (Symbol, u32, Option<Symbol>) {
-        (self.service, self.in_flight, self.database)
+        (self.service, self.in_flight, self.counted_database())
+    }
+
+    /// The database whose connection this is, where that counts here.
+    fn counted_database(&self) -> Option<Symbol> {
+        self.database.filter(|_| !self.elsewhere)
     }
 
     fn weigh(&self, sign: f64, out: &mut dyn FnMut(Fact)) {
@@ -84,7 +119,7 @@ impl Context {
                 requests,
             ));
         }
-        if let Some(database) = self.database {
+        if let Some(database) = self.counted_database() {
             out(fact(
                 Metric::DatabaseConnectionsActive,
                 &[database, self.service],
@@ -174,6 +209,13 @@ impl Connections {
         }
         self.follow(&before, Some(&after));
         Some(after)
+    }
+
+    /// Who is at the other end of a connection that may be gone.
+    pub(super) fn meet(&mut self, key: ConnectionKey, peer: Peer, external: Symbol) {
+        if let Some(context) = self.table.get(&key) {
+            context.meet(peer, external);
+        }
     }
 
     /// Whether a connection is a pooler's way to the database: of a workload that serves

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Interpreter, Plan, Rules, Services, Settings};
+use super::{Interpreter, Peer, Plan, Rules, Services, Settings};
 use crate::correlate::http::{self, Request};
 use crate::correlate::{Body, Connection, Exchange};
 use crate::decode::Side;
@@ -20,8 +20,8 @@ impl Services for One {
         symbols.intern("one")
     }
 
-    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern("other")
+    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Peer {
+        Peer::Named(symbols.intern("other"))
     }
 }
 
@@ -56,6 +56,7 @@ pub fn requests(data: &[u8]) {
         identity: observer_ebpf::Identity::default(),
         vantage: Side::Server,
         other_end: None,
+        elsewhere: false,
         joined_sql: false,
     };
     let connection = Body::Connection(Arc::new(connection));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use observer_ebpf::{Identity, Reason};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Authority, Interpreter, Plan, Rules, Services, Settings};
+use super::{Authority, Interpreter, Peer, Plan, Rules, Services, Settings};
 use crate::correlate::http::{self, AbortReason, Request};
 use crate::correlate::postgres::{
     self, Cell, Execution, Outcome, SqlState, Statement, Value, Which,
@@ -16,16 +16,22 @@ use crate::export::{Fact, Symbol, Symbols};
 use crate::reassemble::ConnectionKey;
 use crate::time::Timestamp;
 
-/// Names a service by its cgroup's number, and the peer by its port.
+/// Names a service by its cgroup's number, and the peer by its port; [`EXTERNAL`]'s has no name.
 struct ByNumber;
+
+/// The port of hosts of which only the address is known.
+const EXTERNAL: u16 = 443;
 
 impl Services for ByNumber {
     fn service(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol {
         symbols.intern(&format!("s{}", connection.identity.cgroup))
     }
 
-    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern(&format!("p{}", connection.identity.remote_port))
+    fn peer(&mut self, connection: &Connection, symbols: &mut Symbols) -> Peer {
+        match connection.identity.remote_port {
+            EXTERNAL => Peer::External,
+            port => Peer::Named(symbols.intern(&format!("p{port}"))),
+        }
     }
 }
 
@@ -102,19 +108,15 @@ impl Story {
         other_end: Option<u64>,
         joined_sql: bool,
     ) {
-        let identity = Identity {
-            cgroup,
-            remote_port: 5432,
-            ..Identity::default()
-        };
-        let connection = Connection {
-            key: ConnectionKey(key),
-            identity,
-            vantage,
+        self.meet(Connection {
             other_end,
             joined_sql,
-        };
-        self.at(key, 0, Body::Connection(Arc::new(connection)));
+            ..connection(key, cgroup, vantage)
+        });
+    }
+
+    fn meet(&mut self, connection: Connection) {
+        self.at(connection.key.0, 0, Body::Connection(Arc::new(connection)));
     }
 
     fn http(&mut self, key: u64, ended: u64, method: &str, path: &str, status: u16) {
@@ -176,6 +178,22 @@ impl Story {
     }
 }
 
+fn connection(key: u64, cgroup: u64, vantage: Side) -> Connection {
+    let identity = Identity {
+        cgroup,
+        remote_port: 5432,
+        ..Identity::default()
+    };
+    Connection {
+        key: ConnectionKey(key),
+        identity,
+        vantage,
+        other_end: None,
+        elsewhere: false,
+        joined_sql: false,
+    }
+}
+
 fn int8(id: i64) -> Value {
     Value {
         binary: true,
@@ -234,7 +252,9 @@ const DELETE: &str =
     "-- name: DeleteOrder :exec\nDELETE FROM orders WHERE order_id = $1 AND shop_id = $2";
 
 mod connections;
+mod graph;
 mod hops;
+mod peers;
 mod reload;
 mod requests;
 mod shops;

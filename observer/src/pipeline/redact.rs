@@ -180,6 +180,7 @@ impl Redactor {
             verdicts: &**verdicts,
             vantages,
             out: exchanges,
+            generation: 0,
             detect_bytes: settings.detect_bytes,
             detect_turns: settings.detect_turns,
         };

@@ -1,5 +1,6 @@
 //! One connection from its first event to its last: who it is, what it speaks, who decodes it.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use observer_ebpf::{Identity, Opener, Protocol, Reason, Verdict};
@@ -8,7 +9,7 @@ use zerocopy::IntoBytes as _;
 use super::VerdictSink;
 use super::conversation::{Conversation, Protocols};
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::{OtherEnd, Registration, Vantages};
+use crate::correlate::vantage::{Observed, OtherEnd, Registration, Vantages};
 use crate::correlate::{Body, Connection, Exchange};
 use crate::decode::Side;
 use crate::ledger::{Fate, Ledger};
@@ -33,6 +34,8 @@ pub(super) struct Context<'a> {
     pub(super) protocols: &'a dyn Protocols,
     pub(super) verdicts: &'a dyn VerdictSink,
     pub(super) vantages: &'a Arc<Vantages>,
+    /// Of what is known of other nodes, and of names.
+    pub(super) generation: u64,
     pub(super) out: &'a mut Vec<Exchange>,
     pub(super) detect_bytes: usize,
     pub(super) detect_turns: u32,
@@ -43,6 +46,11 @@ pub(super) struct Context<'a> {
 pub(super) struct Session {
     identity: Option<Identity>,
     place: Option<Registration>,
+    /// Its peer is observed on another node, and the generation that says so.
+    elsewhere: bool,
+    generation: u64,
+    /// The server has let a PostgreSQL client in.
+    serves_sql: bool,
     /// Which end this is, once the SYN or the grammar told.
     vantage: Option<Side>,
     /// What [`Body::Connection`] last said.
@@ -60,6 +68,7 @@ pub(super) struct Session {
 struct Told {
     vantage: Side,
     other_end: Option<u64>,
+    elsewhere: bool,
     joined_sql: bool,
 }
 
@@ -172,6 +181,7 @@ impl Session {
             detecting.joined |= identity.opener == Opener::Unknown as u8;
         }
         self.vantage = Connection::vantage_of(identity).or(self.vantage);
+        self.look_elsewhere(identity, context);
         if !self
             .place
             .as_ref()
@@ -222,6 +232,7 @@ impl Session {
         let now = Told {
             vantage: self.vantage.unwrap_or_else(|| likely_vantage(&identity)),
             other_end: self.other_end().map(|end| end.cgroup),
+            elsewhere: self.is_counted_elsewhere(),
             joined_sql: self.joined_sql,
         };
         if self.told.replace(now) == Some(now) {
@@ -235,13 +246,47 @@ impl Session {
                 identity,
                 vantage: now.vantage,
                 other_end: now.other_end,
+                elsewhere: now.elsewhere,
                 joined_sql: now.joined_sql,
             })),
         });
     }
 
-    fn both_ends(&self) -> bool {
-        self.other_end().is_some()
+    /// Where the other end is observed.
+    fn observed(&self, context: &Context<'_>) -> Observed {
+        if self.other_end().is_some() {
+            Observed::Here
+        } else if self.elsewhere {
+            // The other node cannot know whether this end is a pooler's.
+            let is_told = self.serves_sql || self.joined_sql;
+            Observed::Elsewhere {
+                needed: !is_told || !context.vantages.clients_own(),
+            }
+        } else {
+            Observed::Nowhere
+        }
+    }
+
+    /// Whether this is the server's end of a connection that counts on another node.
+    fn is_counted_elsewhere(&self) -> bool {
+        self.elsewhere && self.side() == Side::Server && self.other_end().is_none()
+    }
+
+    fn look_elsewhere(&mut self, identity: &Identity, context: &Context<'_>) {
+        let peer = IpAddr::V6(Ipv6Addr::from(identity.remote)).to_canonical();
+        self.elsewhere = context.vantages.elsewhere().observes(peer);
+        self.generation = context.generation;
+    }
+
+    /// Somebody is known who was not: the connection may count elsewhere, or its ends have names.
+    fn catch_up(&mut self, key: ConnectionKey, time: Timestamp, context: &mut Context<'_>) {
+        self.generation = context.generation;
+        if let Some(identity) = self.identity {
+            self.look_elsewhere(&identity, context);
+        }
+        if self.told.take().is_some() {
+            self.tell(key, time, context);
+        }
     }
 
     fn other_end(&self) -> Option<OtherEnd> {

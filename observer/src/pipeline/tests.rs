@@ -11,6 +11,7 @@ use super::synthetic::{End, Recording};
 use super::{Interpreter, Lane, Pipeline, Polled, Settings, Source};
 use crate::capture::record::Record;
 use crate::correlate::Exchange;
+use crate::correlate::vantage::Vantages;
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -64,7 +65,13 @@ impl Source for Endless {
 #[test]
 fn one_workers_exchanges_go_straight_through() {
     let lanes = vec![lane(conversation(1, (0..5000).map(|i| i * 10)))];
-    let pipeline = Pipeline::start(Settings::default(), lanes, Log::default()).unwrap();
+    let pipeline = Pipeline::start(
+        Settings::default(),
+        Vantages::default(),
+        lanes,
+        Log::default(),
+    )
+    .unwrap();
     let books = pipeline.books().to_vec();
     let log = pipeline.stop().unwrap();
     assert_eq!(log.said.len(), 2 + 10_000 + 1);
@@ -82,7 +89,13 @@ fn several_workers_exchanges_come_by_time() {
         lane(conversation(1, (0..2000).map(|i| i * 10))),
         lane(conversation(2, (0..2000).map(|i| i * 10 + 5))),
     ];
-    let pipeline = Pipeline::start(Settings::default(), lanes, Log::default()).unwrap();
+    let pipeline = Pipeline::start(
+        Settings::default(),
+        Vantages::default(),
+        lanes,
+        Log::default(),
+    )
+    .unwrap();
     let log = pipeline.stop().unwrap();
     assert_eq!(log.said.len(), 2 * 4003);
     assert!(log.ended.is_sorted(), "merged by kernel time");
@@ -91,8 +104,13 @@ fn several_workers_exchanges_come_by_time() {
 #[test]
 fn a_stop_drains_and_takes_less_than_two_seconds() {
     let endless = Endless(conversation(1, (0..100).map(|i| i * 10)));
-    let pipeline =
-        Pipeline::start(Settings::default(), vec![lane(endless)], Log::default()).unwrap();
+    let pipeline = Pipeline::start(
+        Settings::default(),
+        Vantages::default(),
+        vec![lane(endless)],
+        Log::default(),
+    )
+    .unwrap();
     std::thread::sleep(Duration::from_millis(30));
     assert!(!pipeline.is_finished());
     let begin = Instant::now();

@@ -38,6 +38,8 @@ pub struct Worker {
     out: Vec<Exchange>,
     newest: Timestamp,
     processes: u64,
+    /// See [`Elsewhere::generation`](crate::correlate::vantage::Elsewhere), and when it was looked at.
+    generation: (u64, Timestamp),
 }
 
 impl Worker {
@@ -53,6 +55,7 @@ impl Worker {
         Self {
             table: Table::new(settings.limits, Arc::clone(&books.ledger)),
             out: Vec::with_capacity(settings.batch),
+            generation: (vantages.elsewhere().generation(), Timestamp::default()),
             settings,
             books,
             vantages,
@@ -104,6 +107,9 @@ impl Worker {
         table.expire(now, &mut |session, event| {
             session.on(event, &mut context);
         });
+        if now.0.saturating_sub(self.generation.1.0) >= SILENCE {
+            self.generation = (self.vantages.elsewhere().generation(), now);
+        }
         let statistics = &self.books.statistics;
         statistics.publish(self.table.counts(), self.table.len());
         statistics.fill.set(polled.bytes);
@@ -149,6 +155,7 @@ impl Worker {
             protocols: &*self.protocols,
             verdicts: &*self.verdicts,
             vantages: &self.vantages,
+            generation: self.generation.0,
             out: &mut self.out,
             detect_bytes: self.settings.detect_bytes,
             detect_turns: self.settings.detect_turns,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::HashMap;
@@ -98,6 +99,7 @@ pub struct Directory(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     known: RwLock<Known>,
+    generation: AtomicU64,
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     asked: OnceLock<Box<Asked>>,
 }
@@ -127,8 +129,17 @@ impl Directory {
         let _first = self.0.asked.set(Box::new(asked));
     }
 
+    /// Another number after each change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
     /// A pod is there, or has changed.
     pub fn set_pod(&self, pod: Pod) {
+        if self.pod(&pod.uid).is_some_and(|known| *known == pod) {
+            return;
+        }
         self.change(|known| {
             known.leave_pod(&pod.uid);
             let pod = Arc::new(pod);
@@ -244,6 +255,7 @@ impl Directory {
 
     fn change(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.0.known.write().unwrap_or_else(PoisonError::into_inner));
+        self.0.generation.fetch_add(1, Ordering::Release);
         if let Some(listener) = self.0.listener.get() {
             listener();
         }

@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 use observer::correlate::Connection;
 use observer::correlate::postgres::Shared;
 use observer::export::{Fact, Limits, Recorder, Symbol, Symbols};
-use observer::interpret::{self, Interpreter, Needs, Plan, Rules, Services};
+use observer::interpret::{self, Interpreter, Needs, Peer, Plan, Rules, Services};
 use observer::pipeline::protocols::Known;
 use observer::pipeline::synthetic::{End, Recording};
 use observer::pipeline::{Batch, Books, Settings, Worker};
@@ -49,8 +49,8 @@ impl Services for Shop {
         symbols.intern("shop")
     }
 
-    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Symbol {
-        symbols.intern("postgres")
+    fn peer(&mut self, _: &Connection, symbols: &mut Symbols) -> Peer {
+        Peer::Named(symbols.intern("postgres"))
     }
 }
 

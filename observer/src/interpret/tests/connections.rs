@@ -181,6 +181,7 @@ fn tcp_events_are_counted_by_both_ends_names() {
     story.connect(2, 1, Side::Client);
     story.at(2, 6, Body::Failed(Reason::Refused));
     story.at(9, 7, Body::Accepted);
+    story.settle(7);
     let seen: Vec<_> = story
         .see("tcp_")
         .into_iter()

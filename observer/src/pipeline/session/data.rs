@@ -6,9 +6,10 @@ use super::super::conversation::Opening;
 use super::detecting::{Bounds, Detecting, Told};
 use super::settle::settle;
 use super::{Context, Session, Spoken, State, likely_vantage};
-use crate::correlate::Exchange;
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::decoded_here;
+use crate::correlate::vantage::{Observed, decoded_here};
+use crate::correlate::{Body, Exchange};
+use crate::decode::detect::server_name;
 use crate::decode::{Fed, Lost, Side};
 use crate::ledger::{Fate, Ledger};
 use crate::reassemble::{Cause, ConnectionKey, Event, Input};
@@ -26,13 +27,17 @@ impl Session {
         if self.identity.is_none() {
             self.ask(event, context);
         }
+        if self.generation != context.generation {
+            self.catch_up(key, time, context);
+        }
         match &mut self.state {
             State::Spoken(_) => self.spoken(event, direction, input, context),
             State::Settled(fate) => {
                 if counts(&input) {
                     context.ledger.settle(*fate, input.length());
                 }
-                if *fate == Fate::SkippedOtherEnd && !self.both_ends() {
+                let is_for_other = *fate == Fate::SkippedOtherEnd;
+                if is_for_other && self.observed(context) == Observed::Nowhere {
                     // The other end is gone, and nobody else answers for this connection.
                     self.state = State::Detecting(Detecting::again(0, direction));
                 }
@@ -63,12 +68,22 @@ impl Session {
                         self.state = State::Settled(Fate::SkippedOther);
                     }
                     Told::Protocol(protocol, vantage) => {
+                        let named = match input {
+                            Input::Bytes(bytes) if protocol == Protocol::Tls => {
+                                let hello = [detecting.kept(), bytes].concat();
+                                server_name(&hello).map(Box::from)
+                            }
+                            _ => None,
+                        };
                         self.vantage = Some(vantage);
                         let opener = identity.map_or(Opener::Active as u8, |known| known.opener);
                         // Also where the other end decodes: it may not know of this one yet.
                         self.joined_sql =
                             protocol == Protocol::Postgres && opener == Opener::Unknown as u8;
                         self.tell(key, time, context);
+                        if let Some(name) = named.filter(|_| vantage == Side::Client) {
+                            self.say(key, time, Body::ServerName(name), context);
+                        }
                         self.decided(event, protocol, direction, context);
                         self.data(event, direction, input, context);
                     }
@@ -94,7 +109,7 @@ impl Session {
             vantage,
             joined: detecting.joined,
         };
-        let here = decoded_here(protocol, vantage, self.both_ends());
+        let here = decoded_here(protocol, vantage, self.observed(context));
         let conversation = here.then(|| context.protocols.open(opening)).flatten();
         let kept = match conversation {
             Some(conversation) => {
@@ -141,11 +156,12 @@ impl Session {
     ) {
         let (key, stamp) = (event.connection, event.time);
         let other_end = self.other_end().map(|end| end.cgroup);
+        let other = self.observed(context);
         let State::Spoken(spoken) = &mut self.state else {
             return;
         };
         let vantage = self.vantage.unwrap_or(Side::Client);
-        if !decoded_here(spoken.protocol, vantage, other_end.is_some()) {
+        if !decoded_here(spoken.protocol, vantage, other) {
             spoken.give_up(Fate::SkippedOtherEnd, context.ledger);
             self.state = State::Settled(Fate::SkippedOtherEnd);
             Self::verdict(event, Protocol::OtherEnd, context);
@@ -162,7 +178,9 @@ impl Session {
         let side = side_of(direction, vantage);
         let said = context.out.len();
         let out = &mut *context.out;
+        let serves_sql = &mut self.serves_sql;
         let fed = spoken.conversation.feed(side, stamp, input, &mut |body| {
+            *serves_sql |= matches!(&body, Body::SqlSession(session) if session.accepted);
             out.push(Exchange {
                 connection: key,
                 ended: stamp,

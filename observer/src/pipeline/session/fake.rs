@@ -1,18 +1,19 @@
-//! A made-up protocol: the client sends lines, the server answers each with a line.
+//! A made-up protocol: the client sends lines, the server answers each with a line; to one that ends
+//! in `!`, the server lets a client of PostgreSQL in.
 
 use std::sync::{Arc, Mutex};
 
 use observer_ebpf::{Protocol, Verdict};
 
 use crate::correlate::http::AbortReason;
-use crate::correlate::postgres::Transaction;
+use crate::correlate::postgres::{Session, Transaction};
 use crate::correlate::vantage::Vantages;
 use crate::correlate::{Body, Exchange};
 use crate::decode::{Fed, Lost, Side};
 use crate::ledger::{Fate, Ledger};
 use crate::pipeline::conversation::{Conversation, Detected, Emit, Opening, Protocols};
 use crate::pipeline::synthetic::Recording;
-use crate::pipeline::{Books, Settings, VerdictSink, Worker};
+use crate::pipeline::{Books, Polled, Settings, VerdictSink, Worker};
 use crate::reassemble::{Cause, ConnectionKey, Input};
 use crate::time::Timestamp;
 
@@ -50,6 +51,11 @@ impl Conversation for Lines {
                 let mut given_up = 0;
                 for byte in bytes {
                     *held += 1;
+                    if *byte == b'!' {
+                        let database = "shop".to_owned();
+                        let accepted = true;
+                        emit(Body::SqlSession(Box::new(Session { database, accepted })));
+                    }
                     if *byte != b'\n' {
                         continue;
                     }
@@ -139,8 +145,9 @@ pub(crate) fn show(exchange: &Exchange) -> String {
     let what = match &exchange.body {
         Body::Connection(c) => {
             let both = if c.other_end.is_some() { " both" } else { "" };
+            let elsewhere = if c.elsewhere { " elsewhere" } else { "" };
             let sql = if c.joined_sql { " sql" } else { "" };
-            format!("{:?}{both}{sql}", c.vantage).to_lowercase()
+            format!("{:?}{both}{elsewhere}{sql}", c.vantage).to_lowercase()
         }
         Body::Opened => "opened".into(),
         Body::Accepted => "accepted".into(),
@@ -148,6 +155,7 @@ pub(crate) fn show(exchange: &Exchange) -> String {
         Body::Retransmitted(n) => format!("retransmitted {n}"),
         Body::RoundTrip(us) => format!("rtt {us}"),
         Body::HttpBegan => "asked".into(),
+        Body::SqlSession(_) => "let in".into(),
         Body::SqlTransaction(Transaction::Commit) => "answered".into(),
         Body::SqlTransaction(Transaction::Rollback) => "cut short".into(),
         Body::SqlTransaction(_) => "unanswered".into(),
@@ -170,8 +178,13 @@ impl Run {
     }
 
     pub(super) fn with(recording: &Recording, settings: Settings) -> Self {
+        Self::among(recording, settings, Vantages::default())
+    }
+
+    /// On one node of several.
+    pub(super) fn among(recording: &Recording, settings: Settings, vantages: Vantages) -> Self {
         let (books, kernel) = (Books::default(), Kernel::default());
-        let vantages = Arc::new(Vantages::default());
+        let vantages = Arc::new(vantages);
         let sink = Box::new(kernel.clone());
         let mut worker = Worker::new(
             settings,
@@ -182,6 +195,7 @@ impl Run {
         );
         for record in recording.records() {
             worker.record(&record);
+            worker.polled(Polled::default(), Timestamp(record.header.time));
             assert_eq!(
                 books.ledger.imbalance(),
                 0,

@@ -1,8 +1,13 @@
 //! Sessions, driven through a worker by made-up connections.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use observer_ebpf::{Direction, Opener, Protocol, Reason};
 
 use super::fake::Run;
+use crate::correlate::vantage::{Elsewhere, Vantages};
+use crate::decode::Side;
 use crate::ledger::Fate;
 use crate::pipeline::Settings;
 use crate::pipeline::synthetic::{End, Recording};
@@ -301,4 +306,92 @@ fn where_both_sides_sound_alike_the_ports_tell_who_serves() {
         end.send(20, b"B\n", &mut r);
         assert_eq!(Run::of(&r).said[0], vantage);
     }
+}
+
+/// The client's address of [`End::pair`] is observed on another node from this look on.
+struct Observed {
+    from: u64,
+    looks: AtomicU64,
+}
+
+impl Elsewhere for Observed {
+    fn observes(&self, client: IpAddr) -> bool {
+        let known = self.looks.load(Ordering::Relaxed) >= self.from;
+        known && client == Ipv4Addr::new(127, 0, 0, 2)
+    }
+
+    fn generation(&self) -> u64 {
+        self.looks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+fn observed(from: u64, owner: Side) -> Vantages {
+    let looks = AtomicU64::new(0);
+    Vantages::new(Box::new(Observed { from, looks }), owner)
+}
+
+/// The server's end of a connection on which each says one line, and one more.
+fn served(recording: &mut Recording, line: &[u8]) {
+    let mut server = End::pair(1, 2).1;
+    server.accepted(10, recording);
+    for time in [20, 40] {
+        server.receive(time, line, recording);
+        server.send(time + 10, b"A!\n", recording);
+    }
+}
+
+#[test]
+fn whose_client_is_observed_on_another_node_counts_there() {
+    let begun = ["2: server elsewhere", "2: accepted"];
+    let exchange = ["2: asked", "2: let in", "2: answered"];
+    for (line, owner, said, skipped) in [
+        (b"Q\n", Side::Client, vec![], 10),
+        // Whether it serves has to be seen, and what owns the facts read.
+        (b"P\n", Side::Client, exchange.to_vec(), 5),
+        (b"P\n", Side::Server, [exchange, exchange].concat(), 0),
+        (b"H\n", Side::Client, [exchange, exchange].concat(), 0),
+    ] {
+        let mut r = Recording::default();
+        served(&mut r, line);
+        let run = Run::among(&r, Settings::default(), observed(0, owner));
+        let all = [&begun[..], &said, &["2: evicted"]].concat();
+        assert_eq!(run.said, all, "{line:?} {owner:?}");
+        assert_eq!(run.ledger.settled(Fate::SkippedOtherEnd), skipped);
+        let is_told = run.kernel.told().contains(&(2, Protocol::OtherEnd, 0));
+        assert_eq!(is_told, skipped > 0, "{line:?} {owner:?}");
+    }
+}
+
+#[test]
+fn the_clients_end_counts_wherever_the_server_is() {
+    let (mut end, mut r) = client();
+    std::mem::swap(&mut end.identity.local, &mut end.identity.remote);
+    end.opened(10, &mut r);
+    end.send(20, b"Q\n", &mut r);
+    let run = Run::among(&r, Settings::default(), observed(0, Side::Client));
+    assert_eq!(run.said[..3], ["1: client", "1: opened", "1: asked"]);
+}
+
+#[test]
+fn a_client_that_is_known_late_counts_elsewhere_from_then_on() {
+    let mut server = End::pair(1, 2).1;
+    let mut r = Recording::default();
+    server.accepted(10, &mut r);
+    server.receive(20, b"Q\n", &mut r);
+    // A tenth of a second passes.
+    server.send(100_000_030, b"A\n", &mut r);
+    server.receive(100_000_040, b"Q\n", &mut r);
+    let run = Run::among(&r, Settings::default(), observed(2, Side::Client));
+    assert_eq!(
+        run.said,
+        [
+            "2: server",
+            "2: accepted",
+            "2: asked",
+            "2: answered",
+            "2: server elsewhere",
+            "2: evicted",
+        ]
+    );
+    assert_eq!(run.ledger.settled(Fate::SkippedOtherEnd), 2);
 }

@@ -15,6 +15,7 @@ use crate::export::Fact;
 use crate::interpret::fuzz::{One, plan};
 use crate::interpret::{self, Authority, Interpreter, Needs};
 
+mod nodes;
 mod script;
 mod server;
 mod statements;
