@@ -22,11 +22,11 @@ use crate::interpret::{Authority, Interpreter, Needs, Plan};
 use crate::pipeline::protocols::Known;
 use crate::pipeline::{Lane, Pipeline};
 use crate::workloads::cgroup::Cgroups;
-use crate::workloads::engines::Engines;
 use crate::workloads::tree::Paths;
 use crate::workloads::{Directory, Selectors, Workloads};
 
 mod arrival;
+mod asked;
 mod facts;
 mod follow;
 mod kernel;
@@ -37,6 +37,7 @@ pub mod replay;
 pub mod rules;
 mod watch;
 
+use asked::Asked;
 use facts::Facts;
 use follow::{Follow, Sources};
 use kernel::{Ring, Seen, Sink};
@@ -124,7 +125,7 @@ fn elsewhere(config: &Config) -> Vec<Requirement> {
 struct Live {
     watch: Watch,
     seen: Arc<Seen>,
-    _engines: Engines,
+    _asked: Asked,
 }
 
 /// Loads and attaches the programs and starts every stage.
@@ -139,8 +140,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     report(&setup.config.capture);
     machine.push(lay_down());
     // Before anything is attached: what the agent says to Prometheus is not the platform's.
-    capture
-        .disown(&setup.listener)
+    let own = capture.own();
+    own.mark(&setup.listener)
         .context("cannot mark the agent's own listener")?;
     let paths = Paths::default();
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned()).told_by(paths.clone());
@@ -148,8 +149,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let (wake, orders) = Wake::new();
     let called = wake.clone();
     directory.listen(move || called.call());
-    let engines = Engines::start(&setup.config.engines, &directory, lay_down_more)
-        .context("cannot start a thread")?;
+    let asked = Asked::start(&setup.config, &directory, own)?;
     let selectors = Selectors::new(&setup.config.select)?;
     let wanted = Wanted::new(&setup.config, &selectors);
     let vantages = vantages(&setup.config, directory.clone(), wanted.clone());
@@ -182,6 +182,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let settings = setup.config.pipeline();
     let pipeline =
         Pipeline::start(settings, vantages, lanes, facts).context("cannot start a thread")?;
+    asked.wait();
     // The readers run by now: what the first packets say is not left to fill the rings.
     let sources = Sources {
         directory,
@@ -198,7 +199,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let reloads = Arc::new(reload::Books::new());
     let books = pipeline.books().to_vec();
     let told = (Arc::clone(&reloads), follow.tally());
-    let seen = Seen::new(&capture, books, failed, done, told, machine);
+    let mut seen = Seen::new(&capture, books, failed, done, told, machine);
+    seen.kubernetes = asked.books();
     let seen = Arc::new(seen);
     let reload = Reload {
         layers: setup.layers,
@@ -221,7 +223,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     Ok(Box::new(Live {
         watch,
         seen,
-        _engines: engines,
+        _asked: asked,
     }))
 }
 
@@ -242,13 +244,6 @@ fn lay_down() -> host::Requirement {
         found,
         remedy: "",
         required: false,
-    }
-}
-
-/// The same on a thread that only reads.
-fn lay_down_more() {
-    if let Err(error) = capabilities::keep(Duty::Read) {
-        tracing::warn!(%error, "a thread that only reads keeps privileges that it does not need");
     }
 }
 

@@ -27,7 +27,7 @@ pub mod ring;
 pub mod settings;
 pub mod verdicts;
 
-pub use attach::{Capture, Followed};
+pub use attach::{Capture, Followed, Own};
 pub use counters::{Counters, Snapshot};
 pub use error::CaptureError;
 pub use ring::RingReader;

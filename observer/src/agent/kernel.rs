@@ -10,11 +10,13 @@ use super::follow::Tally;
 use super::reload;
 use crate::capture::record::Record;
 use crate::capture::{Capture, Counters, RingReader, Verdicts, host};
+use crate::clock;
 use crate::export::Observed;
-use crate::export::agent::{Finding, Probe, Ring as RingLevel, Statistics};
+use crate::export::agent::{Finding, Probe, Ring as RingLevel, Statistics, Watch};
 use crate::ledger::Ledger;
 use crate::pipeline::{Books, Polled, Source, VerdictSink};
 use crate::reassemble::ConnectionKey;
+use crate::workloads::kubernetes;
 
 /// Records handed on before a worker looks at its other duties.
 const MOST: u64 = 8192;
@@ -69,6 +71,8 @@ pub(super) struct Seen {
     machine: Vec<Finding>,
     reloads: Arc<reload::Books>,
     tally: Arc<Tally>,
+    /// Where the Kubernetes API is asked.
+    pub(super) kubernetes: Option<Arc<kubernetes::Books>>,
 }
 
 impl Seen {
@@ -101,6 +105,7 @@ impl Seen {
             machine: machine.into_iter().map(finding).collect(),
             reloads,
             tally,
+            kubernetes: None,
         }
     }
 
@@ -109,6 +114,50 @@ impl Seen {
             .iter()
             .map(|books| number(&books.statistics))
             .sum()
+    }
+
+    /// What was found at the start, and whether names are current.
+    fn machine(&self) -> Vec<Finding> {
+        let api = self.kubernetes.as_ref().map(|books| api(&books.read()));
+        self.machine.iter().cloned().chain(api).collect()
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        let rows = self.kubernetes.iter().flat_map(|books| books.read());
+        rows.map(|row| watch(&row)).collect()
+    }
+}
+
+fn watch(row: &kubernetes::Informed) -> Watch {
+    Watch {
+        resource: row.resource,
+        synchronized: row.synchronized,
+        errors: row.errors,
+        objects: row.objects,
+        refused: row.refused,
+    }
+}
+
+/// Whether the Kubernetes API is heard; else why not, and how old what is known is.
+fn api(rows: &[kubernetes::Informed]) -> Finding {
+    let mut troubles: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row.trouble.as_deref())
+        .collect();
+    troubles.dedup();
+    let oldest = rows.iter().map(|row| row.synchronized);
+    let oldest = oldest.fold(f64::INFINITY, f64::min);
+    let age = clock::unix_seconds() - oldest;
+    let found = match (troubles.is_empty(), oldest > 0.0) {
+        (true, true) => "heard".to_owned(),
+        (true, false) => "not heard yet".to_owned(),
+        (false, true) => format!("{}; what is known is {age:.0} s old", troubles.join("; ")),
+        (false, false) => format!("{}; nothing is known yet", troubles.join("; ")),
+    };
+    Finding {
+        name: "Kubernetes API",
+        met: troubles.is_empty() && oldest > 0.0,
+        found,
     }
 }
 
@@ -197,8 +246,9 @@ impl Observed for Seen {
             connections: self.sum(|s| s.connections.get()),
             selection: self.tally.selection(),
             selecting,
-            machine: self.machine.clone(),
+            machine: self.machine(),
             reloads: self.reloads.get(),
+            kubernetes: self.watches(),
         }
     }
 }

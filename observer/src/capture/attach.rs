@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
@@ -37,7 +38,7 @@ pub struct Capture {
     gone: Vec<(Instant, Vec<(usize, Link)>)>,
     states: Vec<Status>,
     cgroups: aya::maps::HashMap<MapData, u64, u8>,
-    own: SkStorage<MapData, u32>,
+    own: Own,
     rings: Vec<RingReader>,
     counters: Counters,
     verdicts: Verdicts,
@@ -133,7 +134,7 @@ impl Capture {
             gone: Vec::new(),
             states,
             cgroups: take(&mut ebpf, "CGROUPS")?,
-            own: take(&mut ebpf, "OWN")?,
+            own: Own(Arc::new(Mutex::new(take(&mut ebpf, "OWN")?))),
             rings,
             counters,
             verdicts,
@@ -403,13 +404,25 @@ impl Capture {
         self.settings.map_memory()
     }
 
-    /// Marks a listener as the agent's own: nothing of it, nor of the connections it accepts from
-    /// now on, is looked at or counted as traffic.
+    /// By which sockets are marked as the agent's own.
+    pub fn own(&self) -> Own {
+        self.own.clone()
+    }
+}
+
+/// Marks sockets as the agent's own. All clones are one.
+#[derive(Clone, Debug)]
+pub struct Own(Arc<Mutex<SkStorage<MapData, u32>>>);
+
+impl Own {
+    /// Nothing of this socket, nor of the connections it accepts from now on, is looked at or
+    /// counted as traffic. One that is to connect has to be marked before it does.
     ///
     /// # Errors
     /// Where the kernel refuses, as for a descriptor that is no socket.
-    pub fn disown(&mut self, listener: &impl AsRawFd) -> Result<(), MapError> {
-        self.own.insert(listener, 1, 0)
+    pub fn mark(&self, socket: &impl AsRawFd) -> Result<(), MapError> {
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        own.insert(socket, 1, 0)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Parts;
 use crate::config::{Config, Selection};
 use crate::export::http;
+use crate::workloads::kubernetes;
 use crate::workloads::{Directory, Selectors};
 
 /// Workloads that are named.
@@ -59,6 +60,7 @@ pub(super) fn all(config: &Config, parts: Parts) -> Vec<Requirement> {
     requirements.push(cgroups(config));
     requirements.extend(selected(config, &Directory::default()));
     requirements.push(address(config));
+    requirements.extend(kubernetes(config));
     requirements
 }
 
@@ -146,6 +148,23 @@ fn address(config: &Config) -> Requirement {
         name: "address".into(),
         state,
         remedy: String::new(),
+    }
+}
+
+/// A row for each right that is missing, one where all is well, none where no node is named.
+fn kubernetes(config: &Config) -> Vec<Requirement> {
+    let row = |state| Requirement {
+        name: "Kubernetes API".into(),
+        state,
+        remedy: String::new(),
+    };
+    match kubernetes::check(&config.kubernetes) {
+        None => Vec::new(),
+        Some(Ok(found)) => vec![row(State::Met(found))],
+        Some(Err(missing)) => {
+            let missing = missing.into_iter();
+            missing.map(|why| row(State::Degraded(why))).collect()
+        }
     }
 }
 

@@ -10,6 +10,11 @@ use crate::config::log::Format;
 /// Starts logging to standard error. The level has been validated.
 pub(super) fn start(log: &Log) {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // It logs what it was sent, each time. What matters of that is said by us, once.
+    let filter = match "kube_client=off".parse() {
+        Ok(silent) => filter.add_directive(silent),
+        Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

@@ -66,6 +66,7 @@ settings! {
     "select.executables", select.executables, "Names of executables whose processes' cgroups are observed.";
     "kubernetes.node", kubernetes.node, "Node whose pods are asked for; without it the Kubernetes API is not asked.";
     "kubernetes.kubeconfig", kubernetes.kubeconfig, "File that says how to reach the Kubernetes API; without it as from within a pod.";
+    "kubernetes.pod_logs", kubernetes.pod_logs, "Where the kubelet keeps the logs of pods, whose directories name a pod that the API has not told about.";
     "engines.sockets", engines.sockets, "Sockets of Docker and Podman; those that are not there are not asked.";
     "engines.directories", engines.directories, "Directories in which container engines keep what they know, read where no socket tells.";
     "capture.rings", capture.rings, "Rings and so workers, 1, 2, 4 or 8; both directions of a connection share one.";

@@ -61,6 +61,23 @@ pub struct Statistics {
     pub machine: Vec<Finding>,
     /// What became of the configuration.
     pub reloads: Reloads,
+    /// What is watched of the Kubernetes API; nothing where it is not asked.
+    pub kubernetes: Vec<Watch>,
+}
+
+/// What a watch of the Kubernetes API has come to.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// What is watched.
+    pub resource: &'static str,
+    /// When what is known last was what the API said, in Unix time; 0 before the first list.
+    pub synchronized: f64,
+    /// Lists and watches that came to nothing.
+    pub errors: u64,
+    /// Objects that are known.
+    pub objects: u64,
+    /// Objects for which there was no room.
+    pub refused: u64,
 }
 
 /// How what is observed follows the workloads.
@@ -377,6 +394,18 @@ fn write_observed(samples: &mut Samples, observed: &dyn Observed) -> Statistics 
     let last = if reloads.last_refused { 0.0 } else { 1.0 };
     samples.put(AgentMetric::ConfigReloaded, &[], last);
     samples.put(AgentMetric::ConfigReloadedAt, &[], reloads.read);
+    for watch in &statistics.kubernetes {
+        let resource = [watch.resource];
+        let rows = [
+            (AgentMetric::KubernetesSynchronized, watch.synchronized),
+            (AgentMetric::KubernetesErrors, float(watch.errors)),
+            (AgentMetric::KubernetesObjects, float(watch.objects)),
+            (AgentMetric::KubernetesRefused, float(watch.refused)),
+        ];
+        for (metric, value) in rows {
+            samples.put(metric, &resource, value);
+        }
+    }
 
     for row in COUNTERS {
         if row.outcome == Outcome::Count {

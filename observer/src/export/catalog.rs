@@ -305,6 +305,14 @@ catalog! {
         "1 where the configuration read last is in force; 0 where it was refused and the one before it is.", "SIGHUP, changed files";
     ConfigReloadedAt, "observer_config_last_reload_success_timestamp_seconds", Kind::Level, [],
         "When the configuration in force was read, in Unix time.", "SIGHUP, changed files";
+    KubernetesSynchronized, "observer_kubernetes_synchronized_timestamp_seconds", Kind::Level, ["resource"],
+        "When what is known of a resource last was what the Kubernetes API said, in Unix time; 0 before its first list. A watch on which nothing happens says so about once a minute.", "the Kubernetes API";
+    KubernetesErrors, "observer_kubernetes_watch_errors_total", Kind::Counter, ["resource"],
+        "Lists and watches that came to nothing or broke; what is known stays meanwhile.", "the Kubernetes API";
+    KubernetesObjects, "observer_kubernetes_objects", Kind::Level, ["resource"],
+        "Objects that are known.", "the Kubernetes API";
+    KubernetesRefused, "observer_kubernetes_objects_refused_total", Kind::Counter, ["resource"],
+        "Objects for which there was no room; who they are is not known.", "the Kubernetes API";
     Scrapes, "observer_scrapes_total", Kind::Counter, ["outcome"],
         "Scrapes that were served, refused because too many ran, or cut off because the client was too slow.", "the HTTP server";
     Errors, "observer_errors_total", Kind::Counter, ["stage", "kind"],

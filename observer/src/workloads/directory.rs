@@ -9,10 +9,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::place::Place;
+use super::pod_logs::PodLogs;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// Told of an id.
@@ -33,7 +36,7 @@ pub struct Pod {
     pub owner: Option<(String, String)>,
     /// Its labels.
     pub labels: Labels,
-    /// The node it runs on.
+    /// The node it runs on; empty where only its logs tell of it.
     pub node: String,
     /// Its own addresses; none where it uses the node's network.
     pub addresses: Vec<IpAddr>,
@@ -102,6 +105,7 @@ struct Inner {
     generation: AtomicU64,
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     asked: OnceLock<Box<Asked>>,
+    logs: OnceLock<PodLogs>,
 }
 
 #[derive(Default)]
@@ -110,8 +114,16 @@ struct Known {
     containers: Map<String, Arc<Container>>,
     /// By whoever told, under its key.
     addressees: Map<String, Arc<Addressee>>,
-    /// Of pods and addressees.
-    addresses: Map<IpAddr, Peer>,
+    addresses: Map<IpAddr, Claims>,
+}
+
+/// All who were told to have an address.
+#[derive(Default)]
+struct Claims {
+    /// The one told last has it.
+    pods: SmallVec<[Arc<Pod>; 1]>,
+    /// Where no pod has it, the first of these keys does.
+    named: BTreeMap<String, Arc<str>>,
 }
 
 // === impl Directory ===
@@ -136,17 +148,16 @@ impl Directory {
     }
 
     /// A pod is there, or has changed.
-    pub fn set_pod(&self, pod: Pod) {
-        if self.pod(&pod.uid).is_some_and(|known| *known == pod) {
+    pub fn set_pod(&self, pod: impl Into<Arc<Pod>>) {
+        let pod: Arc<Pod> = pod.into();
+        if self.pod(&pod.uid).is_some_and(|known| *known == *pod) {
             return;
         }
         self.change(|known| {
             known.leave_pod(&pod.uid);
-            let pod = Arc::new(pod);
             for address in &pod.addresses {
-                known
-                    .addresses
-                    .insert(*address, Peer::Pod(Arc::clone(&pod)));
+                let claims = known.addresses.entry(address.to_canonical()).or_default();
+                claims.pods.push(Arc::clone(&pod));
             }
             known.pods.insert(pod.uid.clone(), pod);
         });
@@ -173,14 +184,15 @@ impl Directory {
         });
     }
 
-    /// Somebody else has these addresses, as told under this key. A pod's own address stays its.
+    /// Somebody else has these addresses, as told under this key. A pod's own address stays its; of
+    /// others that have one address, the first key has it.
     pub fn set_addressee(&self, key: &str, addressee: Addressee) {
         self.change(|known| {
             known.leave_addressee(key);
             let name: Arc<str> = addressee.name.as_str().into();
             for address in &addressee.addresses {
-                let peer = known.addresses.entry(*address);
-                peer.or_insert_with(|| Peer::Named(Arc::clone(&name)));
+                let claims = known.addresses.entry(address.to_canonical()).or_default();
+                claims.named.insert(key.to_owned(), Arc::clone(&name));
             }
             known.addressees.insert(key.to_owned(), Arc::new(addressee));
         });
@@ -191,13 +203,31 @@ impl Directory {
         self.change(|known| known.leave_addressee(key));
     }
 
+    /// A pod that nobody has told about is looked for here from now on. Only the first counts.
+    pub fn look_among(&self, logs: PodLogs) {
+        let _first = self.0.logs.set(logs);
+    }
+
     /// A pod by its uid, with `-` or `_` in it.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
-        let known = self.read();
-        let pod = known.pods.get(uid);
-        let pod = pod.or_else(|| known.pods.get(&uid.replace('_', "-")));
-        pod.cloned()
+        let uid = uid.replace('_', "-");
+        let known = self.read().pods.get(&uid).cloned();
+        known.or_else(|| self.look_for(&uid))
+    }
+
+    fn look_for(&self, uid: &str) -> Option<Arc<Pod>> {
+        let look = self.0.logs.get()?.look(uid, Instant::now());
+        for gone in look.gone {
+            // Whoever told more of it since will also tell that it is gone.
+            let known = self.read().pods.get(&gone).cloned();
+            if known.is_some_and(|pod| pod.node.is_empty()) {
+                self.remove_pod(&gone);
+            }
+        }
+        let pod = Arc::new(look.pod?);
+        self.set_pod(Arc::clone(&pod));
+        Some(pod)
     }
 
     /// A container by its id.
@@ -218,7 +248,13 @@ impl Directory {
     /// Who has an address.
     #[must_use]
     pub fn at(&self, address: IpAddr) -> Option<Peer> {
-        self.read().addresses.get(&address.to_canonical()).cloned()
+        let known = self.read();
+        let claims = known.addresses.get(&address.to_canonical())?;
+        if let Some(pod) = claims.pods.last() {
+            return Some(Peer::Pod(Arc::clone(pod)));
+        }
+        let (_, name) = claims.named.first_key_value()?;
+        Some(Peer::Named(Arc::clone(name)))
     }
 
     /// Every pod that is known.
@@ -280,11 +316,9 @@ impl Known {
             return;
         };
         for address in &pod.addresses {
-            // Another pod may have it by now.
-            let is_its = |peer: &Peer| matches!(peer, Peer::Pod(other) if other.uid == uid);
-            if self.addresses.get(address).is_some_and(is_its) {
-                self.addresses.remove(address);
-            }
+            self.leave(*address, |claims| {
+                claims.pods.retain(|other| other.uid != uid);
+            });
         }
     }
 
@@ -293,10 +327,18 @@ impl Known {
             return;
         };
         for address in &addressee.addresses {
-            let is_its =
-                |peer: &Peer| matches!(peer, Peer::Named(name) if **name == *addressee.name);
-            if self.addresses.get(address).is_some_and(is_its) {
-                self.addresses.remove(address);
+            self.leave(*address, |claims| {
+                claims.named.remove(key);
+            });
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr, leave: impl FnOnce(&mut Claims)) {
+        let address = address.to_canonical();
+        if let Some(claims) = self.addresses.get_mut(&address) {
+            leave(claims);
+            if claims.pods.is_empty() && claims.named.is_empty() {
+                self.addresses.remove(&address);
             }
         }
     }
@@ -331,7 +373,7 @@ impl Pod {
     /// What the label `service` calls it.
     #[must_use]
     pub fn service(&self) -> &str {
-        let label = named(&self.labels, &SERVICE_LABELS);
+        let label = label_of_service(&self.labels);
         let owner = || self.owner.as_ref().map(|(_, name)| name.as_str());
         label.or_else(owner).unwrap_or(&self.name)
     }
@@ -351,128 +393,15 @@ impl Container {
     }
 }
 
+/// What pods with these labels are called by them.
+pub(super) fn label_of_service(labels: &Labels) -> Option<&str> {
+    named(labels, &SERVICE_LABELS)
+}
+
 fn named<'l>(labels: &'l Labels, names: &[&str]) -> Option<&'l str> {
     let values = names.iter().filter_map(|name| labels.get(*name));
     values.map(String::as_str).find(|value| !value.is_empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UID: &str = "7c5d3a8e-0f6b-4d0a-9d5e-1f2a3b4c5d6e";
-    const ID: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-
-    fn labels(pairs: &[(&str, &str)]) -> Labels {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        pairs.iter().map(owned).collect()
-    }
-
-    fn pod(pairs: &[(&str, &str)]) -> Pod {
-        Pod {
-            uid: UID.into(),
-            namespace: "naytife".into(),
-            name: "backend-5d4f-x2v".into(),
-            owner: Some(("Deployment".into(), "backend".into())),
-            labels: labels(pairs),
-            addresses: vec![[10, 0, 0, 1].into()],
-            containers: [(ID.to_owned(), "api".to_owned())].into(),
-            ..Pod::default()
-        }
-    }
-
-    #[test]
-    fn a_pod_goes_by_its_label_then_its_owner_then_its_name() {
-        let app = ("app", "b");
-        let named = ("app.kubernetes.io/name", "a");
-        for (pod, service) in [
-            (pod(&[app, named]), "a"),
-            (pod(&[app]), "b"),
-            (
-                pod(&[("cnpg.io/cluster", "db"), ("cnpg.io/poolerName", "pooler")]),
-                "pooler",
-            ),
-            (pod(&[("app", "")]), "backend"),
-            (
-                Pod {
-                    owner: None,
-                    ..pod(&[])
-                },
-                "backend-5d4f-x2v",
-            ),
-        ] {
-            assert_eq!(pod.service(), service);
-        }
-    }
-
-    #[test]
-    fn a_cgroup_is_its_pods_while_that_is_known() {
-        let directory = Directory::default();
-        let path = format!("/kubepods/pod{}/{ID}", UID.replace('-', "_"));
-        let service = || directory.workload(&path).unwrap().service;
-        assert_eq!(&*service(), ID);
-        directory.set_pod(pod(&[]));
-        let workload = directory.workload(&path).unwrap();
-        assert_eq!(&*workload.service, "backend");
-        assert!(matches!(workload.kind, Kind::Pod(_, Some(name)) if name == "api"));
-        directory.remove_pod(UID);
-        assert_eq!(&*service(), ID);
-    }
-
-    #[test]
-    fn a_container_that_nobody_told_about_is_asked_for() {
-        let directory = Directory::default();
-        let path = format!("/docker/{ID}/system.slice/x.service");
-        let service = || directory.workload(&path).unwrap().service;
-        assert_eq!(&*service(), ID);
-        let told = directory.clone();
-        directory.ask(move |id| {
-            told.set_container(Container {
-                id: id.to_owned(),
-                name: "shop_api_1".into(),
-                labels: labels(&[("com.docker.compose.service", "api\n")]),
-            });
-        });
-        assert_eq!(&*service(), "api_");
-        let workload = directory.workload(&path).unwrap();
-        assert!(matches!(workload.kind, Kind::Container(container) if container.id == ID));
-    }
-
-    #[test]
-    fn an_address_is_whose_it_was_told_last_and_goes_with_its_owner() {
-        let directory = Directory::default();
-        let address = IpAddr::from([10, 0, 0, 1]);
-        let other = Pod {
-            uid: "other".into(),
-            ..pod(&[])
-        };
-        directory.set_pod(pod(&[]));
-        directory.set_pod(other.clone());
-        directory.remove_pod(UID);
-        let is_other = matches!(directory.at(address), Some(Peer::Pod(pod)) if pod.uid == "other");
-        assert!(is_other, "{:?}", directory.at(address));
-        directory.remove_pod("other");
-        assert_eq!(directory.at(address), None);
-        let named = Addressee {
-            name: "db".into(),
-            addresses: vec![address],
-        };
-        directory.set_addressee("service/a/db", named);
-        assert_eq!(directory.at(address), Some(Peer::Named("db".into())));
-        directory.remove_addressee("service/a/db");
-        assert_eq!(directory.at(address), None);
-    }
-
-    #[test]
-    fn who_listens_hears_of_each_change() {
-        let directory = Directory::default();
-        let (sender, heard) = std::sync::mpsc::channel();
-        directory.listen(move || sender.send(()).unwrap());
-        directory.set_container(Container {
-            id: ID.into(),
-            ..Container::default()
-        });
-        directory.remove_container(ID);
-        assert_eq!(heard.try_iter().count(), 2);
-    }
-}
+mod tests;

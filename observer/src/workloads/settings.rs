@@ -28,13 +28,26 @@ pub struct Select {
 }
 
 /// Who is asked about pods.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kubernetes {
     /// The node whose pods are watched; without it the API is not asked.
     pub node: Option<String>,
     /// How the API is reached; without it as from within a pod.
     pub kubeconfig: Option<PathBuf>,
+    /// Where the kubelet keeps the logs of pods: a pod that nobody told about is named by its
+    /// directory there.
+    pub pod_logs: PathBuf,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            node: None,
+            kubeconfig: None,
+            pod_logs: "/var/log/pods".into(),
+        }
+    }
 }
 
 /// Who is asked about containers.

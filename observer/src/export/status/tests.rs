@@ -60,6 +60,7 @@ impl Observed for Pipeline {
                 met: true,
             }],
             reloads: Reloads::default(),
+            kubernetes: Vec::new(),
         }
     }
 }
