@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod agent;
+pub mod apiserver;
 pub mod apps;
 pub mod cgroup;
 pub mod languages;

@@ -1,0 +1,135 @@
+//! The agent with an API beside it: names in its metrics, and no byte of its own in them.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use observer_tests::agent::{Agent, Options};
+use observer_tests::apiserver::{ApiServer, Fault, recorded};
+use observer_tests::cgroup::Cgroup;
+
+use super::scene::NODE;
+
+fn config(server: &ApiServer, directory: &std::path::Path) -> Result<String> {
+    let kubeconfig = server.kubeconfig(directory)?;
+    Ok(format!(
+        "kubernetes: {{node: {NODE}, kubeconfig: {}, pod_logs: {}}}\n",
+        kubeconfig.display(),
+        directory.join("pods").display()
+    ))
+}
+
+#[test]
+fn what_the_agent_asks_of_the_api_is_no_traffic_of_the_platform() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let server = ApiServer::recorded()?;
+    // Its own cgroup is the one that is observed.
+    let own = Cgroup::create("agent")?;
+    let agent = Agent::start(&Options {
+        cgroups: &[&own],
+        cgroup: Some(&own),
+        config: Some(&config(&server, files.path())?),
+        ..Options::default()
+    })?;
+    server.set("pods", recorded()?.swap_remove(0).1);
+    let asked = server.requests().len();
+    server.compact();
+    server.cut();
+    // It has asked again since: there was something to be seen.
+    agent.eventually(|_| {
+        ensure!(server.requests().len() > asked + 4);
+        Ok(())
+    })?;
+    let scrape = agent.settled()?;
+    let synchronized = scrape.select("observer_kubernetes_synchronized_timestamp_seconds");
+    ensure!(
+        synchronized.len() == 4 && synchronized.sum() > 4e9,
+        "{synchronized:?}"
+    );
+    scrape
+        .select("observer_kubernetes_objects")
+        .with("resource", "services")
+        .is(9)?;
+    scrape
+        .select("observer_bytes_total")
+        .with("outcome", "seen")
+        .is(0)?;
+    for metric in ["opened", "accepted", "refused"] {
+        let name = format!("naytife_tcp_connections_{metric}_total");
+        ensure!(scrape.select(&name).sum() == 0.0, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_agent_without_an_api_starts_and_says_so_once() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let mut server = ApiServer::recorded()?;
+    let config = config(&server, files.path())?;
+    server.suspend();
+    let idle = Cgroup::create("idle")?;
+    let agent = Agent::start(&Options {
+        cgroups: &[&idle],
+        config: Some(&config),
+        ..Options::default()
+    })?;
+    agent.eventually(|scrape| {
+        let errors = scrape.select("observer_kubernetes_watch_errors_total");
+        ensure!(errors.sum() > 8.0, "{errors:?}");
+        Ok(())
+    })?;
+    server.resume()?;
+    agent.eventually(|scrape| {
+        let synchronized = scrape.select("observer_kubernetes_synchronized_timestamp_seconds");
+        ensure!(synchronized.sum() > 4e9, "{synchronized:?}");
+        Ok(())
+    })?;
+    // A second time, after it was well.
+    agent.eventually(|_| {
+        ensure!(agent.process().printed().contains("tells news again"));
+        Ok(())
+    })?;
+    server.fault(Fault::Status(500));
+    server.compact();
+    server.cut();
+    agent.eventually(|_| {
+        ensure!(agent.process().printed().contains("it answers 500"));
+        Ok(())
+    })?;
+    let log = agent.process().printed();
+    let times = |text: &str| log.matches(text).count();
+    ensure!(times("connection refused") == 1, "{log}");
+    ensure!(times("it answers 500") == 1, "{log}");
+    ensure!(times("tells news again") == 1, "{log}");
+    ensure!(!log.contains("of-the-agent"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_no_api_tells_of_is_named_by_its_logs() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let uid = "7c5d3a8e-0f6b-4d0a-9d5e-1f2a3b4c5d6e";
+    let logs = files.path().join("pods");
+    fs::create_dir_all(logs.join(format!("naytife_backend-6c9f7d8b5c-x2vkq_{uid}")))?;
+    let pod = Cgroup::create(&format!("pod{uid}"))?;
+    let config = format!("kubernetes: {{pod_logs: {}}}\n", logs.display());
+    let agent = Agent::start(&Options {
+        cgroups: &[&pod],
+        config: Some(&config),
+        ..Options::default()
+    })?;
+    let listener = pod.host(|| Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?))?;
+    let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let (server, _) = listener.accept()?;
+    drop((client, server));
+    agent.eventually(|scrape| {
+        let accepted = scrape.select("naytife_tcp_connections_accepted_total");
+        let named = accepted.with("service", "backend").sum();
+        ensure!(
+            named > 0.0,
+            "{:?}",
+            scrape.select("naytife_tcp_connections_accepted_total")
+        );
+        Ok(())
+    })?;
+    agent.stop().context("it did not end").map(drop)
+}
