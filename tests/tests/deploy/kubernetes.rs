@@ -201,7 +201,7 @@ fn selectors_meet_the_pods_and_ports_their_names() -> Result<()> {
 fn the_agent_may_read_pods_services_and_endpoint_slices_and_nothing_more() -> Result<()> {
     each(|_, objects| {
         let role = only(objects, "ClusterRole")?;
-        let read = json!(["get", "list", "watch"]);
+        let read = json!(["list", "watch"]);
         let allowed = json!([
             { "apiGroups": [""], "resources": ["pods", "services"], "verbs": read },
             { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read },
@@ -224,6 +224,19 @@ fn the_agent_may_read_pods_services_and_endpoint_slices_and_nothing_more() -> Re
 }
 
 #[test]
+fn the_agent_is_told_on_which_node_it_is() -> Result<()> {
+    each(|_, objects| {
+        let variables = &container(only(objects, "DaemonSet")?)["env"];
+        let node = json!([{
+            "name": "OBSERVER_KUBERNETES_NODE",
+            "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } },
+        }]);
+        ensure!(*variables == node, "{variables}");
+        Ok(())
+    })
+}
+
+#[test]
 fn every_overlay_names_the_image_of_this_version() -> Result<()> {
     each(|name, objects| {
         let image = &container(only(objects, "DaemonSet")?)["image"];
@@ -238,7 +251,7 @@ fn every_overlay_names_the_image_of_this_version() -> Result<()> {
 }
 
 #[test]
-fn the_node_is_mounted_for_reading_and_only_its_cgroups_are() -> Result<()> {
+fn the_node_is_mounted_for_reading_and_only_its_cgroups_and_logs_of_pods_are() -> Result<()> {
     each(|_, objects| {
         let daemon_set = only(objects, "DaemonSet")?;
         let pod = &daemon_set["spec"]["template"]["spec"];
@@ -248,7 +261,7 @@ fn the_node_is_mounted_for_reading_and_only_its_cgroups_are() -> Result<()> {
             .map(|volume| &volume["hostPath"]["path"])
             .filter(|path| !path.is_null())
             .collect();
-        ensure!(paths == ["/sys/fs/cgroup"], "{paths:?}");
+        ensure!(paths == ["/sys/fs/cgroup", "/var/log/pods"], "{paths:?}");
         let container = container(daemon_set);
         let mounts = container["volumeMounts"].as_array().context("no mounts")?;
         ensure!(mounts.iter().all(|mount| mount["readOnly"] == true));
