@@ -47,3 +47,11 @@ pub mod pipeline;
 pub mod reassemble;
 pub mod time;
 pub mod workloads;
+
+#[cfg(test)]
+#[expect(
+    unreachable_pub,
+    reason = "a module of another crate, where it can be reached"
+)]
+#[path = "../../tests/src/tree.rs"]
+mod tree;

@@ -18,16 +18,20 @@ use tempfile::TempDir;
 pub struct Tree(TempDir);
 
 impl Tree {
-    /// That of a fixture below `fixtures/node`.
+    /// That of a fixture of these tests, `node/small.txt`.
     ///
     /// # Errors
     /// When there is none, or it is not such a text.
     pub fn fixture(name: &str) -> Result<Self> {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/node");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
         Self::new(&fs::read_to_string(fixture.join(name))?)
     }
 
-    fn new(text: &str) -> Result<Self> {
+    /// That of a text.
+    ///
+    /// # Errors
+    /// When it is no such text.
+    pub fn new(text: &str) -> Result<Self> {
         let tree = Self(tempfile::tempdir()?);
         for part in text.split("== ").skip(1) {
             let (path, content) = part.split_once('\n').context("a path without a line")?;
@@ -37,6 +41,11 @@ impl Tree {
             }
         }
         Ok(tree)
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        self.0.path()
     }
 
     /// A path of the tree.

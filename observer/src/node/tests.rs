@@ -2,51 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
 use crate::export::families::Families;
+use crate::tree::Tree;
 
-/// A tree made of a text: `== path`, then the file's lines; `== path -> target` is a link.
-struct Tree(PathBuf);
+/// A machine that is a tree of files.
+struct Scene(Tree);
 
-impl Tree {
+impl Scene {
     fn new(text: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("observer-node-{}-{number}", std::process::id());
-        let tree = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&tree.0).unwrap();
-        for part in text.split("== ").skip(1) {
-            let (path, content) = part.split_once('\n').unwrap();
-            match path.split_once(" -> ") {
-                Some((link, target)) => {
-                    let link = tree.place(link);
-                    std::os::unix::fs::symlink(target, link).unwrap();
-                }
-                None => fs::write(tree.place(path), content).unwrap(),
-            }
-        }
-        tree
+        Self(Tree::new(text).unwrap())
     }
 
-    /// A path whose directory is there.
-    fn place(&self, path: &str) -> PathBuf {
-        let place = self.0.join(path);
-        fs::create_dir_all(place.parent().unwrap()).unwrap();
-        place
+    fn root(&self) -> &Path {
+        self.0.root()
     }
 
     fn settings(&self) -> Settings {
         let disable = ["build", "process", "timex", "uname"];
         Settings {
-            procfs: self.0.join("proc"),
-            sysfs: self.0.join("sys"),
-            rootfs: self.0.clone(),
-            udev: self.0.join("run/udev/data"),
-            textfiles: Some(self.0.join("textfiles")),
+            procfs: self.0.path("proc"),
+            sysfs: self.0.path("sys"),
+            rootfs: self.root().to_owned(),
+            udev: self.0.path("run/udev/data"),
+            textfiles: Some(self.0.path("textfiles")),
             // They ask the kernel, not a file.
             disable: disable.map(str::to_owned).into(),
             ..Settings::default()
@@ -55,13 +37,7 @@ impl Tree {
 
     /// What is said of it, without what no two scrapes share.
     fn lines(&self) -> Vec<String> {
-        lines(&Node::new(&self.settings()).unwrap(), &self.0)
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _left = fs::remove_dir_all(&self.0);
+        lines(&Node::new(&self.settings()).unwrap(), self.root())
     }
 }
 
@@ -115,13 +91,13 @@ const GARBAGE: &str = include_str!("../../../tests/fixtures/node/garbage.txt");
 
 #[test]
 fn every_table_is_shown_as_node_exporter_does() {
-    let lines = Tree::new(SMALL).lines();
+    let lines = Scene::new(SMALL).lines();
     insta::assert_snapshot!("small", lines.join("\n"));
 }
 
 #[test]
 fn every_processor_core_and_package_is_shown_once() {
-    let lines = Tree::new(LARGE).lines();
+    let lines = Scene::new(LARGE).lines();
     let count = |prefix: &str| lines.iter().filter(|line| line.starts_with(prefix)).count();
     let cases = [
         ("node_cpu_seconds_total{", 96 * 8),
@@ -149,19 +125,19 @@ fn every_processor_core_and_package_is_shown_once() {
 
 #[test]
 fn what_an_old_kernel_lacks_costs_nothing_else() {
-    let lines = Tree::new(OLD).lines();
+    let lines = Scene::new(OLD).lines();
     insta::assert_snapshot!("old", lines.join("\n"));
 }
 
 #[test]
 fn of_a_table_with_garbage_the_rest_is_shown_without_success() {
-    let lines = Tree::new(GARBAGE).lines();
+    let lines = Scene::new(GARBAGE).lines();
     insta::assert_snapshot!("garbage", lines.join("\n"));
 }
 
 #[test]
 fn a_machine_without_tables_has_no_success_and_no_other_trouble() {
-    let tree = Tree::new("");
+    let tree = Scene::new("");
     let lines = tree.lines();
     let expected: Vec<&str> = COLLECTORS
         .iter()
@@ -182,7 +158,7 @@ fn a_machine_without_tables_has_no_success_and_no_other_trouble() {
 
 #[test]
 fn no_content_of_any_file_ends_a_collector() {
-    let whole = Tree::new(SMALL);
+    let whole = Scene::new(SMALL);
     let node = Node::new(&whole.settings()).unwrap();
     let mut files = Vec::new();
     for part in SMALL.split("== ").skip(1) {
@@ -202,7 +178,7 @@ fn no_content_of_any_file_ends_a_collector() {
         b"Tcp:\nTcp: 1\nTcp6 1\n65-0,1-70000,-\n\"\n'",
     ];
     for file in files {
-        let path = whole.0.join(file);
+        let path = whole.0.path(file);
         let text = fs::read(&path).unwrap();
         let halves = text.split_at(text.len() / 2);
         for content in contents.into_iter().chain([halves.0, halves.1]) {
@@ -222,7 +198,7 @@ fn no_content_of_any_file_ends_a_collector() {
 
 #[test]
 fn a_file_server_that_is_gone_costs_its_own_file_system_only() {
-    let tree = Tree::new(SMALL);
+    let tree = Scene::new(SMALL);
     let mut settings = tree.settings();
     settings.filesystem_timeout = Duration::from_millis(50);
     let mut node = Node::new(&settings).unwrap();
@@ -236,7 +212,7 @@ fn a_file_server_that_is_gone_costs_its_own_file_system_only() {
         nix::sys::statvfs::statvfs(path)
     });
     for _ in 0..2 {
-        let lines = lines(&node, &tree.0);
+        let lines = lines(&node, tree.root());
         let error = |point| {
             let device = if point == "/" {
                 "/dev/mapper/vg-root"
@@ -264,7 +240,7 @@ fn a_file_server_that_is_gone_costs_its_own_file_system_only() {
 
 #[test]
 fn settings_choose_collectors_devices_and_fields() {
-    let tree = Tree::new(SMALL);
+    let tree = Scene::new(SMALL);
     let settings = Settings {
         disable: vec!["hwmon".into(), "mdadm".into()],
         disk_exclude: "^dm-".into(),
@@ -277,7 +253,7 @@ fn settings_choose_collectors_devices_and_fields() {
         network_class_exclude: "bond".into(),
         ..tree.settings()
     };
-    let lines = lines(&Node::new(&settings).unwrap(), &tree.0);
+    let lines = lines(&Node::new(&settings).unwrap(), tree.root());
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
     for absent in [
         "node_hwmon",
@@ -333,7 +309,7 @@ fn each_family_is_of_the_collector_that_says_so() {
         ..Settings::default()
     };
     // This very machine has tables that no fixture has.
-    let tree = Tree::new(SMALL);
+    let tree = Scene::new(SMALL);
     let fixture = Settings {
         disable: Vec::new(),
         ..tree.settings()

@@ -58,7 +58,7 @@ fn what_dashboards_select_is_there_where_the_machine_has_the_source() -> Result<
 #[test]
 fn what_dashboards_select_is_there_of_a_host_under_another_root() -> Result<()> {
     let idle = Cgroup::create("node-rooted")?;
-    let host = Tree::fixture("small.txt")?;
+    let host = Tree::fixture("node/small.txt")?;
     let roots = ["proc", "sys", ""].map(|path| host.path(path).display().to_string());
     let [proc, sys, root] = roots.each_ref().map(String::as_str);
     let paths = [

@@ -164,7 +164,7 @@ fn rules() -> String {
 fn rules_over_the_job_node_exporter_have_data() -> Result<()> {
     let idle = Cgroup::create("node-rules")?;
     // What this machine may lack (RAID, sensors, bonds) another one has.
-    let host = Tree::fixture("small.txt")?;
+    let host = Tree::fixture("node/small.txt")?;
     let (proc, sys) = (host.path("proc"), host.path("sys"));
     let paths = [
         "--path.procfs",
