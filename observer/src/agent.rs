@@ -14,6 +14,7 @@ use crate::capture::capabilities::{self, Duty};
 use crate::capture::{Capture, Settings as CaptureSettings, host, listeners};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
 use crate::config::{Config, Selection};
+use crate::containers::View;
 use crate::correlate::postgres::Shared;
 use crate::correlate::vantage::Vantages;
 use crate::decode::Side;
@@ -126,6 +127,10 @@ struct Live {
     watch: Watch,
     seen: Arc<Seen>,
     _asked: Asked,
+    directory: Directory,
+    /// Where the selected cgroups are.
+    mount: PathBuf,
+    selected: Arc<follow::Tally>,
 }
 
 /// Loads and attaches the programs and starts every stage.
@@ -146,6 +151,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let paths = Paths::default();
     let cgroups = Cgroups::at(capture.cgroup_mount().to_owned()).told_by(paths.clone());
     let directory = Directory::default();
+    let mount = cgroups.mount().to_owned();
     let (wake, orders) = Wake::new();
     let called = wake.clone();
     directory.listen(move || called.call());
@@ -185,7 +191,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     asked.wait();
     // The readers run by now: what the first packets say is not left to fill the rings.
     let sources = Sources {
-        directory,
+        directory: directory.clone(),
         paths,
         wake: wake.clone(),
     };
@@ -198,7 +204,8 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     )?;
     let reloads = Arc::new(reload::Books::new());
     let books = pipeline.books().to_vec();
-    let told = (Arc::clone(&reloads), follow.tally());
+    let selected = follow.tally();
+    let told = (Arc::clone(&reloads), Arc::clone(&selected));
     let mut seen = Seen::new(&capture, books, failed, done, told, machine);
     seen.kubernetes = asked.books();
     let seen = Arc::new(seen);
@@ -224,6 +231,9 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         watch,
         seen,
         _asked: asked,
+        directory,
+        mount,
+        selected,
     }))
 }
 
@@ -279,6 +289,21 @@ fn report(settings: &CaptureSettings) {
 impl Running for Live {
     fn observed(&self) -> Arc<dyn Observed> {
         Arc::clone(&self.seen) as Arc<dyn Observed>
+    }
+
+    fn view(&self) -> View {
+        let (mount, selected) = (self.mount.clone(), Arc::clone(&self.selected));
+        let below = move |cgroup: PathBuf| {
+            let path = cgroup.strip_prefix(&mount).ok()?.to_str()?;
+            Some(format!("/{path}"))
+        };
+        View {
+            directory: self.directory.clone(),
+            selected: Box::new(move || {
+                let cgroups = selected.selection().into_iter();
+                cgroups.filter_map(&below).collect()
+            }),
+        }
     }
 
     fn reload(&self) {

@@ -37,7 +37,7 @@ pub use settings::SETTINGS;
 use crate::export::Limits;
 use crate::export::http::Gate;
 use crate::interpret::Rules;
-use crate::{capture, interpret, node, pipeline, reassemble, workloads};
+use crate::{capture, containers, interpret, node, pipeline, reassemble, workloads};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -67,6 +67,8 @@ pub struct Config {
     pub interpret: interpret::Settings,
     /// What of the machine is shown.
     pub node: node::Settings,
+    /// What of its containers is shown.
+    pub containers: containers::Settings,
     /// What the agent says while it runs.
     pub log: Log,
 }
@@ -86,6 +88,7 @@ impl Default for Config {
             rules: None,
             interpret: interpret::Settings::default(),
             node: node::Settings::default(),
+            containers: containers::Settings::default(),
             log: Log::default(),
         }
     }

@@ -5,7 +5,7 @@
 //!  ┌───────────┐ Record  ┌────────────┐ Event  ┌────────┐ Message ┌───────────┐ Exchange ┌───────────┐ Fact ┌────────┐
 //!  │observer-  ├────────▶│ reassemble ├───────▶│ decode ├────────▶│ correlate ├─────────▶│ interpret ├─────▶│ export │
 //!  │ebpf       │ capture └────────────┘        └────────┘         └───────────┘          └─────┬─────┘      └───▲────┘
-//!  └───────────┘                                                              workloads, rules ┘      node ─────┘
+//!  └───────────┘                                                              workloads, rules ┘ node, containers ─┘
 //! ```
 //!
 //! Each arrow is a type; each box knows only the type on its left and the one on its right. A
@@ -19,6 +19,7 @@
 //! | [`correlate`] | messages of both directions | [`correlate::Exchange`]: a request and its response |
 //! | [`interpret`] | exchanges, and rules that are data | facts: route, shop, statement |
 //! | [`node`] | the kernel's tables, at the scrape | [`export::Families`] |
+//! | [`containers`] | the files of cgroups, at the scrape | [`export::Families`] |
 //! | [`export`] | facts, and families | bounded series, served to Prometheus |
 //!
 //! [`pipeline`] is the one module that knows them all; [`agent`] joins it to the kernel and to the
@@ -35,6 +36,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod containers;
 pub mod correlate;
 pub mod decode;
 pub mod export;

@@ -24,6 +24,10 @@ const STAGES: &[(&str, &[&str])] = &[
     ("export", &["time", "clock", "ledger"]),
     ("node", &["time", "clock", "export"]),
     (
+        "containers",
+        &["time", "clock", "workloads", "export", "node"],
+    ),
+    (
         "interpret",
         &[
             "time",

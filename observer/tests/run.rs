@@ -92,9 +92,11 @@ mod idle {
     use nix::sys::signal::{Signal, raise};
     use observer::cli::{Parts, Running, Setup};
     use observer::config::Config;
+    use observer::containers::View;
     use observer::export::Observed;
     use observer::export::agent::Statistics;
     use observer::ledger::Ledger;
+    use observer::workloads::Directory;
     use observer_ebpf::Counter;
 
     pub(super) static STOPPED: AtomicUsize = AtomicUsize::new(0);
@@ -128,6 +130,13 @@ mod idle {
             Arc::new(Self {
                 stop_takes: Duration::ZERO,
             })
+        }
+
+        fn view(&self) -> View {
+            View {
+                directory: Directory::default(),
+                selected: Box::new(Vec::new),
+            }
         }
 
         fn reload(&self) {

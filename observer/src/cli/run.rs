@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Parts, check};
 use crate::capture::capabilities::{self, Duty};
 use crate::config::{Config, Layers, Selection};
+use crate::containers::{Containers, View};
 use crate::export::http::{Gate, Patience};
 use crate::export::{Agent, Observed, Overview, Recorder, Source, Sources, http};
 use crate::node::Node;
@@ -57,6 +58,8 @@ impl Failure {
 pub trait Running: Send {
     /// What scrapes see of it.
     fn observed(&self) -> Arc<dyn Observed>;
+    /// What the containers' metrics need to know of workloads.
+    fn view(&self) -> View;
     /// Asks for the configuration to be read again; returns at once.
     fn reload(&self);
     /// Detaches the programs, drains what they left in the rings, and returns when every thread has
@@ -152,7 +155,9 @@ async fn observe(
     let (recorder, registry) = Recorder::new(&config.limits);
     let agent = Arc::new(Agent::default());
     let overview = Arc::new(Overview::new(registry, Arc::clone(&agent)));
-    let sources = sources(&config)?;
+    let node = &config.node;
+    let containers = Containers::new(&config.containers, &node.procfs, &node.rootfs);
+    let sources = sources(&config, &containers)?;
     let patience = Patience::default();
     let server = http::serve(listener, Arc::clone(&overview), sources, gate, patience);
     let mut server = tokio::spawn(server);
@@ -181,6 +186,7 @@ async fn observe(
     };
     lay_down();
     agent.observe(running.observed());
+    containers.observe(running.view());
     if let Some(started) = started {
         // Whoever does not listen any more drops what ends this too.
         let _unheard = started.send(overview);
@@ -208,10 +214,13 @@ async fn observe(
 }
 
 /// What scrapes read beside what the pipeline publishes.
-fn sources(config: &Config) -> anyhow::Result<Sources> {
+fn sources(config: &Config, containers: &Containers) -> anyhow::Result<Sources> {
     let mut list: Vec<Box<dyn Source>> = Vec::new();
     if config.node.enabled {
         list.push(Box::new(Node::new(&config.node)?));
+    }
+    if config.containers.enabled {
+        list.push(Box::new(containers.clone()));
     }
     Ok(Sources::new(list))
 }

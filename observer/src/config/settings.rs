@@ -123,6 +123,10 @@ settings! {
     "node.arp_exclude", node.arp_exclude, "Regular expression of network devices whose neighbours are left out.";
     "node.netstat_fields", node.netstat_fields, "Regular expression of the fields of netstat, snmp and snmp6 that are shown.";
     "node.vmstat_fields", node.vmstat_fields, "Regular expression of the fields of vmstat that are shown.";
+    "containers.enabled", containers.enabled, "Whether /metrics has what cAdvisor says of containers: of those that are observed.";
+    "containers.all", containers.all, "Whether it has all the machine's pods, containers and units, whatever is observed.";
+    "containers.limit", containers.limit, "Cgroups that are shown at most.";
+    "containers.timeout", containers.timeout, "How long all of them together may hold up a scrape; what is not read by then is left out.";
     "log.level", log.level, "error, warn, info, debug or trace, or directives such as observer::capture=debug.";
     "log.format", log.format, "text or json, one line each, to standard error.";
 }

@@ -264,6 +264,14 @@ fn what_is_wrong_with_the_machines_settings_is_told_with_its_place() {
             "node: {timeout: 1m}\n",
             "observer.yaml:1:17: node.timeout is 1m; it must be from 10ms to 7s",
         ),
+        (
+            "containers: {timeout: 4s}\n",
+            "observer.yaml:1:23: containers.timeout is 4s; it must be from 10ms to 1s 250ms",
+        ),
+        (
+            "node: {timeout: 7s}\n",
+            "observer.yaml:1:17: containers.timeout is 1s; it must be from 10ms to 250ms",
+        ),
     ];
     for (text, expected) in cases {
         let problem = parse(text).unwrap_err();

@@ -15,8 +15,13 @@ use crate::workloads::selectors::labels::{OPERATORS, Wrong};
 /// Lines that anything may have; one metric never has more than all of them together.
 const LINES: usize = 10_000_000;
 
+/// How long the node's tables and, twice over, the containers' may hold up a scrape, which waits a
+/// little longer, see `export::sources`.
+const MOST_WAIT: Duration = Duration::from_millis(7500);
+
 /// Keys whose bounds depend on another, which is to blame where they are as they always were.
-pub(super) const DEPENDENT: [(&str, &str); 2] = [
+pub(super) const DEPENDENT: [(&str, &str); 3] = [
+    ("containers.timeout", "node.timeout"),
     ("capture.wake_bytes", "capture.ring_bytes"),
     ("capture.poll_min", "capture.poll_max"),
 ];
@@ -59,11 +64,20 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         ("node.filesystem_timeout", node.filesystem_timeout),
     ];
     let waits = waits.map(|(key, wait)| OutOfRange::check_duration(key, wait, shortest, longest));
+    let left = MOST_WAIT.saturating_sub(node.timeout) / 2;
+    let containers = OutOfRange::check_duration(
+        "containers.timeout",
+        config.containers.timeout,
+        shortest,
+        // Where the other is wrong itself there is nothing to be said of both.
+        if left < shortest { MOST_WAIT } else { left },
+    );
     let mut faults: Vec<Fault> = kernel
         .into_iter()
         .chain(numbers)
         .chain(stale.err())
         .chain(waits.into_iter().filter_map(Result::err))
+        .chain(containers.err())
         .map(Fault::from)
         .collect();
     faults.extend(node.faults().into_iter().map(|fault| Fault {
@@ -154,6 +168,7 @@ pub(super) fn bounds(config: &Config) -> Vec<Bound> {
             1024,
             16_000_000,
         ),
+        bound("containers.limit", config.containers.limit, 1, 16_384),
         bound("interpret.connections", interpret.connections, 1, 4_000_000),
         of("interpret.entities", interpret.entities, 1, 4_000_000),
         of("interpret.shops", interpret.shops, 1, 4_000_000),

@@ -163,7 +163,7 @@ fn mounts(machine: &Machine) -> Result<(Vec<Mount>, bool), Failure> {
 }
 
 /// Blanks as themselves: the kernel writes those that would end a column in octal.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = text.to_owned();
     // The backslash last, or it would begin another.
     for (octal, character) in [

@@ -15,7 +15,7 @@ const MOST: u64 = 16 << 20;
 
 /// Why a collector has not shown everything.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// This kernel, or this machine, has no such thing.
     #[error("{} is not there", .0.display())]
     Absent(PathBuf),
@@ -96,7 +96,7 @@ impl Host {
 }
 
 /// A file as text; bytes that are none are replaced.
-pub(super) fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => Failure::Absent(path.to_path_buf()),
         _ => Failure::Unreadable(path.to_path_buf(), error),
@@ -161,7 +161,7 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// A number as the kernel writes it: digits, perhaps a sign before and a fraction behind.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let is_number = unsigned.starts_with(|first: char| first.is_ascii_digit())
         && unsigned
@@ -180,7 +180,7 @@ pub(super) fn hexadecimal(text: &str) -> Option<u64> {
     clippy::cast_precision_loss,
     reason = "exact below 2^53; a text exposition is read into the same type"
 )]
-pub(super) fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 

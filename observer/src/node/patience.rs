@@ -17,19 +17,19 @@ use crate::clock;
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// For one thing.
-    pub(super) each: Duration,
+    pub(crate) each: Duration,
     /// For all of them.
-    pub(super) all: Duration,
+    pub(crate) all: Duration,
 }
 
 /// What is to be done for each thing.
-pub(super) type Work<K, T> = Arc<dyn Fn(&K) -> T + Send + Sync>;
+pub(crate) type Work<K, T> = Arc<dyn Fn(&K) -> T + Send + Sync>;
 
 /// Things that somebody is still waiting for.
 #[derive(Debug)]
-pub(super) struct Patience<K> {
+pub(crate) struct Patience<K> {
     pending: Arc<Mutex<HashSet<K>>>,
 }
 
@@ -44,7 +44,7 @@ impl<K> Default for Patience<K> {
 impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
     /// Does the work for each thing, in their order; `take` gets `None` with those that do not
     /// answer in time, or have not since an earlier time.
-    pub(super) fn work<T: Send + 'static>(
+    pub(crate) fn work<T: Send + 'static>(
         &self,
         things: impl IntoIterator<Item = K>,
         limits: Limits,

@@ -53,7 +53,7 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
 }
 
 /// `some avg10=0.31 avg60=0.22 avg300=0.17 total=14576427460`, in microseconds.
-fn stalled(text: &str, word: &str) -> Option<f64> {
+pub(crate) fn stalled(text: &str, word: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(word))?;
     let (_, total) = line.split_once(" total=")?;
     number(total).map(|micros| micros / 1e6)

@@ -42,6 +42,8 @@ pub struct Pod {
     pub addresses: Vec<IpAddr>,
     /// Names of its containers by id.
     pub containers: BTreeMap<String, String>,
+    /// Their images by id, as far as they are known.
+    pub images: BTreeMap<String, String>,
 }
 
 /// A container of Docker or Podman.
@@ -53,6 +55,8 @@ pub struct Container {
     pub name: String,
     /// Its labels; Compose writes the project and the service there.
     pub labels: Labels,
+    /// Its image; empty where it is not known.
+    pub image: String,
 }
 
 /// What has addresses and is no pod: a service, an endpoint that Kubernetes does not run, a node.
