@@ -11,6 +11,7 @@ pub mod apiserver;
 pub mod apps;
 pub mod cgroup;
 pub mod languages;
+pub mod legacy;
 pub mod load;
 pub mod network;
 pub mod nginx;

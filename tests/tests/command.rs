@@ -16,7 +16,7 @@ use observer_tests::process::{PATIENCE, Place, Process, find, need};
 use observer_tests::promtool::complaints;
 
 /// Names that exist for compatibility and that promtool dislikes.
-const COMPATIBILITY: [&str; 2] = ["naytife_shops_active_total", "node_"];
+const COMPATIBILITY: [&str; 3] = ["naytife_shops_active_total", "node_", "container_"];
 
 fn observer(arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(binary()?).args(arguments).output()?)
