@@ -179,6 +179,7 @@ mod tests {
                 (("GET", "/v1/shops/{shop_id}", 200), 3),
                 (("GET", "", 404), 2),
             ]),
+            shops: BTreeMap::new(),
             errors: BTreeMap::from([("createOrder", 1)]),
             unanswered: 0,
         };

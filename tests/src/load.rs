@@ -41,6 +41,8 @@ pub struct Plan {
 pub struct Sent {
     /// Requests by method, endpoint and status.
     pub answered: BTreeMap<(&'static str, &'static str, u16), u64>,
+    /// Those of them whose route and path name a shop that there is, by its number.
+    pub shops: BTreeMap<u64, u64>,
     /// GraphQL answers of 200 with errors inside, by operation.
     pub errors: BTreeMap<&'static str, u64>,
     /// Requests that were sent and have no complete answer.
@@ -68,6 +70,9 @@ impl Sent {
     pub fn add(&mut self, other: Self) {
         for (key, count) in other.answered {
             *self.answered.entry(key).or_default() += count;
+        }
+        for (shop, count) in other.shops {
+            *self.shops.entry(shop).or_default() += count;
         }
         for (operation, count) in other.errors {
             *self.errors.entry(operation).or_default() += count;
@@ -119,6 +124,9 @@ async fn work(plan: Plan, number: u32, start: Instant, progress: Arc<Progress>) 
         let kind = made.kind;
         let key = (kind.method, kind.endpoint, status);
         *sent.answered.entry(key).or_default() += 1;
+        if let Some(shop) = made.shop() {
+            *sent.shops.entry(shop).or_default() += 1;
+        }
         if learn(&mut known, &made, status, &body) {
             *sent.errors.entry(kind.operation()).or_default() += 1;
         }

@@ -147,6 +147,22 @@ pub(super) fn learn(known: &mut Known, made: &Made, status: u16, body: &[u8]) ->
     status == 200 && body.pointer("/errors").is_some()
 }
 
+// === impl Made ===
+
+impl Made {
+    /// The shop that its path names, where its route says so and there is one.
+    pub(super) fn shop(&self) -> Option<u64> {
+        if !self.kind.endpoint.contains("{shop_id}") {
+            return None;
+        }
+        let shop = self
+            .path
+            .split(['/', '?'])
+            .find_map(|part| part.parse().ok());
+        shop.filter(|shop| (1..=SHOPS).contains(shop))
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -331,6 +347,26 @@ mod tests {
         };
         assert_eq!(requests(1), requests(1));
         assert_ne!(requests(1), requests(2));
+    }
+
+    #[test]
+    fn a_shop_is_one_that_the_path_names_and_that_there_is() {
+        let shop = |row: usize, path: &str| {
+            let (kind, path) = (&KINDS[row], path.into());
+            let (header, body) = (None, String::new());
+            Made {
+                kind,
+                path,
+                header,
+                body,
+            }
+            .shop()
+        };
+        assert_eq!(shop(0, "/v1/shops/3/products/41"), Some(3));
+        assert_eq!(shop(11, "/v1/webhooks/paystack/5"), Some(5));
+        assert_eq!(shop(22, "/v1/shops/-1/orders"), None);
+        assert_eq!(shop(22, "/v1/shops/abc/orders"), None);
+        assert_eq!(shop(3, "/query"), None);
     }
 
     #[test]

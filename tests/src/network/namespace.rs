@@ -54,6 +54,24 @@ impl Namespace {
         Ok(network)
     }
 
+    /// The one that a process is in.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn of(pid: u32) -> Result<Self> {
+        let file = File::open(format!("/proc/{pid}/ns/net"))?;
+        Ok(Self { file })
+    }
+
+    /// The same once more.
+    ///
+    /// # Errors
+    /// When no file can be opened any more.
+    pub fn try_clone(&self) -> Result<Self> {
+        let file = self.file.try_clone()?;
+        Ok(Self { file })
+    }
+
     /// Runs `act` on a thread that is in it; programs that it starts are there too.
     ///
     /// # Errors
