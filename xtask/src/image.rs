@@ -82,26 +82,41 @@ fn cannot(what: &str, path: &Path) -> String {
 
 /// The archive.
 fn image(program: &[u8]) -> Result<Vec<u8>> {
-    let architecture = architecture(program)?;
-    let layer = tar(&[(PROGRAM, program)])?;
+    let config = json!({
+        "Entrypoint": [format!("/{PROGRAM}")],
+        "Cmd": ["run"],
+        "WorkingDir": "/",
+        "StopSignal": "SIGTERM",
+        "Labels": labels(),
+    });
+    archive(
+        NAME,
+        architecture(program)?,
+        &tar(&[(PROGRAM, program)])?,
+        &config,
+    )
+}
+
+/// An archive of one layer.
+pub(crate) fn archive(
+    name: &str,
+    architecture: &str,
+    layer: &[u8],
+    config: &Value,
+) -> Result<Vec<u8>> {
+    let labels = &config["Labels"];
     let configuration = serde_json::to_vec(&json!({
         "architecture": architecture,
         "os": "linux",
-        "config": {
-            "Entrypoint": [format!("/{PROGRAM}")],
-            "Cmd": ["run"],
-            "WorkingDir": "/",
-            "StopSignal": "SIGTERM",
-            "Labels": labels(),
-        },
-        "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
+        "config": config,
+        "rootfs": { "type": "layers", "diff_ids": [digest(layer)] },
     }))?;
     let mut blobs = Blobs::default();
-    let layer = blobs.put("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&layer)?);
+    let layer = blobs.put("application/vnd.oci.image.layer.v1.tar+gzip", gzip(layer)?);
     let configuration = blobs.put("application/vnd.oci.image.config.v1+json", configuration);
     let docker = json!([{
         "Config": path(&configuration.digest),
-        "RepoTags": [format!("{NAME}:{VERSION}")],
+        "RepoTags": [format!("{name}:{VERSION}")],
         "Layers": [path(&layer.digest)],
     }]);
     let kind = "application/vnd.oci.image.manifest.v1+json";
@@ -110,7 +125,7 @@ fn image(program: &[u8]) -> Result<Vec<u8>> {
         "mediaType": kind,
         "config": configuration.descriptor(),
         "layers": [layer.descriptor()],
-        "annotations": labels(),
+        "annotations": labels,
     }))?;
     let manifest = blobs.put(kind, manifest);
     let index = serde_json::to_vec(&json!({
@@ -122,7 +137,7 @@ fn image(program: &[u8]) -> Result<Vec<u8>> {
             "size": manifest.size,
             "platform": { "architecture": architecture, "os": "linux" },
             "annotations": {
-                "io.containerd.image.name": format!("docker.io/{NAME}:{VERSION}"),
+                "io.containerd.image.name": format!("docker.io/{name}:{VERSION}"),
                 "org.opencontainers.image.ref.name": VERSION,
             },
         }],
@@ -162,7 +177,7 @@ fn labels() -> BTreeMap<String, String> {
 }
 
 /// What the binary runs on, in the words of OCI.
-fn architecture(program: &[u8]) -> Result<&'static str> {
+pub(crate) fn architecture(program: &[u8]) -> Result<&'static str> {
     let file = object::File::parse(program).context("it is no program")?;
     let header = FileHeader64::<Endianness>::parse(program).context("it is no 64-bit ELF file")?;
     let endian = header.endian()?;
@@ -178,7 +193,7 @@ fn architecture(program: &[u8]) -> Result<&'static str> {
 }
 
 /// Files and the directories above them, all root's and of no date; the paths are in order.
-fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut made: Vec<&Path> = Vec::new();
     for (path, bytes) in files {

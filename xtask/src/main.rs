@@ -4,6 +4,7 @@
 mod bench;
 mod build;
 mod check;
+mod cluster;
 mod demo;
 mod engines;
 mod fuzz;
@@ -46,6 +47,8 @@ enum Verb {
     Bench(bench::Args),
     /// Throw arbitrary bytes at every function that reads them
     Fuzz(fuzz::Args),
+    /// Bring up a real Kubernetes, run the image and a shop in it, and count
+    Cluster(cluster::Args),
     /// Load the shop for minutes or days, with one fault after the other, exact after each
     Soak(soak::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Verb::Check => check::run(),
         Verb::Bench(args) => bench::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Cluster(args) => cluster::run(&args),
         Verb::Soak(args) => soak::run(&args),
     };
     match result {

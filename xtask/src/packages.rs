@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Servers,
     /// Container engines.
     Engines,
+    /// What a node of Kubernetes has besides Kubernetes.
+    Cluster,
 }
 
 /// How one sees that a package is there.
@@ -96,6 +98,9 @@ const PACKAGES: &[Package] = &[
     row("iproute2", Proof::Program("ip"), Need::Servers, "network namespaces"),
     row("nftables", Proof::Program("nft"), Need::Servers, "translation of addresses between them"),
     row("runc", Proof::Program("runc"), Need::Servers, "runs the image"),
+    server("etcd-server", Proof::Program("etcd"), Need::Cluster, "the store of the API server", "etcd"),
+    server("containerd", Proof::Program("containerd"), Need::Cluster, "runs the containers of pods", "containerd"),
+    row("containernetworking-plugins", Proof::File("/usr/lib/cni/ptp"), Need::Cluster, "connects pods"),
     row("ethtool", Proof::Program("ethtool"), Need::Servers, "turns segmentation offloads on and off"),
     server("docker.io", Proof::Program("dockerd"), Need::Engines, "an engine of containers, and its client", "docker"),
     server("podman", Proof::Program("podman"), Need::Engines, "another engine", "podman"),

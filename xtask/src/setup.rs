@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         eprintln!("kernel side: {}", kernel::describe());
         return Ok(());
     }
-    packages::require(&[Need::Demo, Need::Servers])?;
+    packages::require(&[Need::Demo, Need::Servers, Need::Cluster])?;
     languages::require()?;
     manifests::require()?;
     let toolchain = kernel::toolchain()?;
