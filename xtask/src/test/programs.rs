@@ -44,7 +44,11 @@ pub(super) fn build() -> Result<Vec<Program>> {
         bail!("the tests cannot be built ({})", output.status);
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    Ok(messages.lines().filter_map(program).collect())
+    let programs: Vec<Program> = messages.lines().filter_map(program).collect();
+    if programs.is_empty() {
+        bail!("cargo names no test program that it has built");
+    }
+    Ok(programs)
 }
 
 /// From a message of cargo: The Cargo Book, External tools, Artifact messages.
