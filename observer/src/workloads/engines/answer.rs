@@ -19,6 +19,8 @@ const LONGEST: usize = 255;
 struct Listed {
     id: String,
     names: Vec<String>,
+    #[serde(default)]
+    image: String,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -34,7 +36,7 @@ struct Event {
 struct Actor {
     #[serde(rename = "ID")]
     id: String,
-    /// Its name and its labels, among others.
+    /// Its name, its image and its labels, among others.
     #[serde(rename = "Attributes", default)]
     attributes: BTreeMap<String, String>,
 }
@@ -58,7 +60,7 @@ pub(super) fn list(answer: &[u8]) -> serde_json::Result<Vec<Container>> {
         // A container has further names where others link to it: with a second stroke.
         let is_own = |name: &&String| !name.trim_start_matches('/').contains('/');
         let name = one.names.iter().find(is_own)?;
-        container(&one.id, name, one.labels.unwrap_or_default())
+        container(&one.id, name, &one.image, one.labels.unwrap_or_default())
     });
     Ok(containers.collect())
 }
@@ -71,8 +73,9 @@ pub(super) fn event(line: &[u8]) -> serde_json::Result<Option<Change>> {
     let Event { action, actor } = serde_json::from_slice(line)?;
     Ok(match action.as_str() {
         "create" | "start" | "rename" => {
-            let name = actor.attributes.get("name").cloned().unwrap_or_default();
-            container(&actor.id, &name, actor.attributes).map(Change::There)
+            let of = |key| actor.attributes.get(key).cloned().unwrap_or_default();
+            let (name, image) = (of("name"), of("image"));
+            container(&actor.id, &name, &image, actor.attributes).map(Change::There)
         }
         // As Docker, and as Podman says it.
         "destroy" | "remove" => Some(Change::Gone(actor.id)),
@@ -81,7 +84,7 @@ pub(super) fn event(line: &[u8]) -> serde_json::Result<Option<Change>> {
 }
 
 /// A container with what of its labels is read; none without an id or a name.
-pub(super) fn container(id: &str, name: &str, labels: Labels) -> Option<Container> {
+pub(super) fn container(id: &str, name: &str, image: &str, labels: Labels) -> Option<Container> {
     let name = name.strip_prefix('/').unwrap_or(name);
     if id.is_empty() || id.len() > LONGEST || name.is_empty() {
         return None;
@@ -90,6 +93,7 @@ pub(super) fn container(id: &str, name: &str, labels: Labels) -> Option<Containe
     Some(Container {
         id: id.to_owned(),
         name: cut(name),
+        image: cut(image),
         labels: labels.map(|(name, value)| (name, cut(&value))).collect(),
     })
 }

@@ -1,7 +1,7 @@
 //! What engines write down of their containers, for where no socket tells.
 //!
 //! ```text
-//!   Docker   <directory>/<id>/config.v2.json      its name and its labels
+//!   Docker   <directory>/<id>/config.v2.json      its name, its image and its labels
 //!   Podman   <directory>/containers.json          every name; labels are in a database of its own
 //! ```
 //!
@@ -37,6 +37,8 @@ struct Written {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Config {
+    #[serde(default)]
+    image: String,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -130,7 +132,7 @@ impl Files {
             self.lists.insert(path.to_owned(), (stamp, names));
         }
         let name = self.lists.get(path).and_then(|(_, names)| names.get(id));
-        let found = name.and_then(|name| container(id, name, BTreeMap::new()));
+        let found = name.and_then(|name| container(id, name, "", BTreeMap::new()));
         let container = found.ok_or(io::ErrorKind::NotFound)?;
         let path = path.to_owned();
         Ok((container, Source { path, stamp }))
@@ -153,7 +155,8 @@ fn docker(directory: &Path, id: &str) -> io::Result<(Container, Source)> {
     let path = directory.join(id).join("config.v2.json");
     let (mut file, stamp) = open(&path)?;
     let written: Written = parse(&read(&mut file)?)?;
-    let found = container(id, &written.name, written.config.labels.unwrap_or_default());
+    let Written { name, config } = written;
+    let found = container(id, &name, &config.image, config.labels.unwrap_or_default());
     let container = found.ok_or(io::ErrorKind::NotFound)?;
     Ok((container, Source { path, stamp }))
 }

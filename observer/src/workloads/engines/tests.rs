@@ -337,7 +337,7 @@ fn what_is_known_is_bounded() {
     let reader = Reader::new(&settings, directory.clone());
     for number in 0..LIMIT + 10 {
         let id = format!("{number:064x}");
-        let container = answer::container(&id, "a", std::collections::BTreeMap::new());
+        let container = answer::container(&id, "a", "", std::collections::BTreeMap::new());
         reader.there(container.unwrap(), Teller::Socket(0));
     }
     assert_eq!(lock(&reader.book).tellers.len(), LIMIT);

@@ -102,6 +102,7 @@ fn of_two_conditions_of_a_kind_both_have_to_hold_and_of_two_kinds_one() {
             ("com.docker.compose.project", "shop"),
             ("com.docker.compose.service", "api"),
         ]),
+        ..Container::default()
     });
     let own = "/kubepods/pod7c5d3a8e-0f6b-4d0a-9d5e-1f2a3b4c5d6e";
     let container = &format!("/docker/{CONTAINER}");

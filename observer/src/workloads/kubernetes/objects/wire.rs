@@ -96,6 +96,7 @@ struct Ip {
 #[serde(default)]
 struct ContainerStatus {
     name: String,
+    image: String,
     #[serde(rename = "containerID")]
     container_id: Option<String>,
 }
@@ -219,12 +220,15 @@ impl From<Pod> for super::Pod {
         let ended = matches!(&*status.phase, "Succeeded" | "Failed");
         let own = !spec.host_network && !ended;
         let uid = meta.annotations.mirror.take();
-        let containers = status
+        let (containers, images) = status
             .init_container_statuses
             .into_iter()
             .chain(status.container_statuses)
             .chain(status.ephemeral_container_statuses)
-            .filter_map(ContainerStatus::entry);
+            .filter_map(ContainerStatus::entry)
+            .take(MOST)
+            .map(|(id, name, image)| ((id.clone(), name), (id, image)))
+            .unzip();
         let pod = directory::Pod {
             uid: uid.unwrap_or_else(|| meta.uid.clone()),
             owner: meta.owner(),
@@ -234,7 +238,8 @@ impl From<Pod> for super::Pod {
             } else {
                 Vec::new()
             },
-            containers: containers.take(MOST).collect(),
+            containers,
+            images,
             namespace: std::mem::take(&mut meta.namespace),
             name: std::mem::take(&mut meta.name),
             labels: std::mem::take(&mut meta.labels),
@@ -251,10 +256,10 @@ impl From<Pod> for super::Pod {
 }
 
 impl ContainerStatus {
-    /// `containerd://9f86…` without what runs it; nothing before it has run.
-    fn entry(self) -> Option<(String, String)> {
+    /// The id, `containerd://9f86…` without what runs it, the name and the image; nothing before it has run.
+    fn entry(self) -> Option<(String, String, String)> {
         let (_, id) = self.container_id.as_deref()?.split_once("://")?;
-        Some((id.to_owned(), self.name))
+        Some((id.to_owned(), self.name, self.image))
     }
 }
 
