@@ -130,7 +130,8 @@ impl Follow {
 
     /// Whether there is something to be looked at without anybody having called.
     pub(super) fn looks(&self) -> bool {
-        self.selectors.reads_processes() || !self.refused.is_empty()
+        let misses = self.selectors.asks() && self.directory.misses_pods();
+        misses || self.selectors.reads_processes() || !self.refused.is_empty()
     }
 
     /// Selects something else; what stays is seen without a gap. The directories that are selected no

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use observer_ebpf::COUNTERS;
 
+use super::asked::Asked;
 use super::follow::{Cause, Follow, Sources};
 use super::kernel::Sink;
 use super::watch::{Order, PAUSE, TICK, Wake};
@@ -74,8 +75,13 @@ pub fn record(
     };
     let (mut rings, counters) = (capture.rings(), capture.counters());
     let (wake, orders) = Wake::new();
+    let directory = Directory::default();
+    let called = wake.clone();
+    directory.listen(move || called.call());
+    let asked = Asked::start(config, &directory, capture.own())?;
+    asked.wait();
     let sources = Sources {
-        directory: Directory::default(),
+        directory,
         paths,
         wake: wake.clone(),
     };
@@ -98,7 +104,7 @@ pub fn record(
         .run(&mut rings, &mut following, options, stop)
         // Nothing new comes while the rings are drained.
         .and_then(|()| {
-            drop(following);
+            drop((following, asked));
             while recording.drain(&mut rings)? {}
             Ok(())
         })

@@ -145,6 +145,14 @@ impl Reload {
                 "what changed here takes effect at the next start"
             );
         }
+        let namespaces = |config: &Config| config.select.namespaces.clone();
+        if next.config.kubernetes.node.is_some()
+            && namespaces(&next.config) != namespaces(&self.started)
+        {
+            tracing::warn!(
+                "pods of other nodes are asked for in the namespaces of the start until the next one"
+            );
+        }
     }
 }
 

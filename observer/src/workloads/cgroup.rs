@@ -226,7 +226,7 @@ mod tests {
     fn a_cgroup_that_was_seen_to_come_has_its_path_without_a_walk() {
         let tree = Tree::new("told", &["old"]);
         let told = Paths::default();
-        let mut cgroups = Cgroups::find(&tree.0).unwrap().told_by(told.clone());
+        let mut cgroups = Cgroups::at(tree.0.clone()).told_by(told.clone());
         cgroups.allowed = (0, Some(Instant::now() + Duration::from_hours(1)));
         assert_eq!(cgroups.path(tree.id("old")), None);
         told.enter(tree.id("old"), &"/old".into());

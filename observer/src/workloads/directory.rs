@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -110,6 +110,8 @@ struct Inner {
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     asked: OnceLock<Box<Asked>>,
     logs: OnceLock<PodLogs>,
+    /// A pod was met that nobody knows.
+    misses: AtomicBool,
 }
 
 #[derive(Default)]
@@ -154,17 +156,11 @@ impl Directory {
     /// A pod is there, or has changed.
     pub fn set_pod(&self, pod: impl Into<Arc<Pod>>) {
         let pod: Arc<Pod> = pod.into();
-        if self.pod(&pod.uid).is_some_and(|known| *known == *pod) {
+        let known = self.read().pods.get(&pod.uid).cloned();
+        if known.is_some_and(|known| known == pod) {
             return;
         }
-        self.change(|known| {
-            known.leave_pod(&pod.uid);
-            for address in &pod.addresses {
-                let claims = known.addresses.entry(address.to_canonical()).or_default();
-                claims.pods.push(Arc::clone(&pod));
-            }
-            known.pods.insert(pod.uid.clone(), pod);
-        });
+        self.change(|known| known.enter_pod(pod));
     }
 
     /// A pod is gone.
@@ -220,18 +216,33 @@ impl Directory {
         known.or_else(|| self.look_for(&uid))
     }
 
+    /// Whether a pod was met since the last time of which nobody knows.
+    pub fn misses_pods(&self) -> bool {
+        self.0.misses.swap(false, Ordering::Relaxed)
+    }
+
     fn look_for(&self, uid: &str) -> Option<Arc<Pod>> {
-        let look = self.0.logs.get()?.look(uid, Instant::now());
-        for gone in look.gone {
-            // Whoever told more of it since will also tell that it is gone.
-            let known = self.read().pods.get(&gone).cloned();
-            if known.is_some_and(|pod| pod.node.is_empty()) {
-                self.remove_pod(&gone);
-            }
+        let look = self.0.logs.get()?.look(Instant::now());
+        if !(look.pods.is_empty() && look.gone.is_empty()) {
+            self.change(|known| {
+                // Whoever told more of a pod will also tell when it is gone.
+                for gone in look.gone {
+                    if known.pods.get(&gone).is_some_and(|pod| pod.node.is_empty()) {
+                        known.leave_pod(&gone);
+                    }
+                }
+                for pod in look.pods {
+                    if !known.pods.contains_key(&pod.uid) {
+                        known.enter_pod(Arc::new(pod));
+                    }
+                }
+            });
         }
-        let pod = Arc::new(look.pod?);
-        self.set_pod(Arc::clone(&pod));
-        Some(pod)
+        let pod = self.read().pods.get(uid).cloned();
+        if pod.is_none() {
+            self.0.misses.store(true, Ordering::Relaxed);
+        }
+        pod
     }
 
     /// A container by its id.
@@ -315,6 +326,15 @@ impl fmt::Debug for Directory {
 // === impl Known ===
 
 impl Known {
+    fn enter_pod(&mut self, pod: Arc<Pod>) {
+        self.leave_pod(&pod.uid);
+        for address in &pod.addresses {
+            let claims = self.addresses.entry(address.to_canonical()).or_default();
+            claims.pods.push(Arc::clone(&pod));
+        }
+        self.pods.insert(pod.uid.clone(), pod);
+    }
+
     fn leave_pod(&mut self, uid: &str) {
         let Some(pod) = self.pods.remove(uid) else {
             return;

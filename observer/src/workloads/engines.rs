@@ -46,6 +46,8 @@ const QUESTIONS: u32 = 4096;
 const FIRST: Duration = Duration::from_secs(2);
 /// How long whoever meets an id waits for its name.
 const MOMENT: Duration = Duration::from_millis(50);
+/// Past it nobody waits for a while: the answer names the container a little later.
+const BRIEF: Duration = Duration::from_millis(10);
 /// Until the same id is asked for again, and until files are looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries of a socket, the first time and at most.
@@ -114,6 +116,7 @@ impl Drop for Engines {
 /// An id that somebody met.
 struct Question {
     id: String,
+    when: Instant,
     answered: SyncSender<()>,
 }
 
@@ -139,7 +142,6 @@ impl Desk {
     }
 
     fn ask(&self, id: &str) {
-        // Whoever meets the same id meanwhile waits for the same answer here.
         let mut asked = lock(&self.asked);
         let now = Instant::now();
         let lately = |time: &mut Instant| now.duration_since(*time) < AGAIN;
@@ -148,14 +150,24 @@ impl Desk {
         }
         asked.times.insert(id.to_owned(), now);
         let (answered, answer) = sync_channel(1);
-        let id = id.to_owned();
+        let question = Question {
+            id: id.to_owned(),
+            when: now,
+            answered,
+        };
         // Full or ended: then it goes by its id for now.
-        if self.questions.try_send(Question { id, answered }).is_err() {
+        if self.questions.try_send(question).is_err() {
             return;
         }
         let is_slow = asked.slow.is_some_and(|until| now < until);
-        if !is_slow && answer.recv_timeout(MOMENT).is_err() {
-            asked.slow = Some(now + AGAIN);
+        // Whoever meets other ids meanwhile does not wait for this one.
+        drop(asked);
+        if is_slow {
+            return;
+        }
+        let is_late = answer.recv_timeout(MOMENT).is_err();
+        if is_late || now.elapsed() > BRIEF {
+            lock(&self.asked).slow = Some(now + AGAIN);
         }
     }
 }
@@ -216,7 +228,9 @@ impl Reader {
         loop {
             tokio::select! {
                 question = asked.recv() => match question {
-                    Some(Question { id, answered }) => {
+                    // It is asked again by now, where it is still met.
+                    Some(Question { when, .. }) if when.elapsed() >= AGAIN => {}
+                    Some(Question { id, answered, .. }) => {
                         self.answer(&id).await;
                         // Whoever asked may have waited long enough.
                         let _unheard = answered.try_send(());

@@ -40,8 +40,8 @@ struct Looks {
 /// What a look found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
-    /// The pod that was looked for.
-    pub(super) pod: Option<Pod>,
+    /// Pods that were not found before.
+    pub(super) pods: Vec<Pod>,
     /// Uids of those that were found before and are gone.
     pub(super) gone: Vec<String>,
 }
@@ -56,8 +56,8 @@ impl PodLogs {
         }
     }
 
-    /// Looks for a pod by its uid, unless the last look was only just.
-    pub(super) fn look(&self, uid: &str, now: Instant) -> Look {
+    /// Looks what there is, unless the last look was only just.
+    pub(super) fn look(&self, now: Instant) -> Look {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = |last: Instant| now.saturating_duration_since(last) < INTERVAL;
         if looks.last.is_some_and(recent) {
@@ -68,24 +68,23 @@ impl PodLogs {
             return Look::default();
         };
         let mut there = HashSet::new();
-        let mut pod = None;
+        let mut pods = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(one) = name.to_str().and_then(read) else {
                 continue;
             };
-            if looks.found.contains(&one.uid) {
-                there.insert(one.uid);
-            } else if one.uid == uid {
-                pod = Some(one);
+            if there.len() >= MOST {
+                break;
+            }
+            there.insert(one.uid.clone());
+            if !looks.found.contains(&one.uid) {
+                pods.push(one);
             }
         }
         let gone = looks.found.difference(&there).cloned().collect();
-        if there.len() < MOST {
-            there.extend(pod.iter().map(|pod| pod.uid.clone()));
-        }
         looks.found = there;
-        Look { pod, gone }
+        Look { pods, gone }
     }
 }
 
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_finds_one_and_tells_of_those_that_are_gone_at_most_once_a_second() {
+    fn a_look_finds_all_that_is_new_or_gone_at_most_once_a_second() {
         let root = std::env::temp_dir().join(format!("observer-pod-logs-{}", std::process::id()));
         let [a, b] = ["naytife_api-6c9f7d8b5c-x2vkq_uid-a", "naytife_db-0_uid-b"];
         for pod in [a, b, "no-pod", "half_a"] {
@@ -153,15 +152,18 @@ mod tests {
         }
         let logs = PodLogs::new(root.clone());
         let start = Instant::now();
-        let found = logs.look("uid-a", start).pod.unwrap();
-        assert_eq!((&*found.namespace, found.service()), ("naytife", "api"));
-        assert_eq!(logs.look("uid-b", start), Look::default());
-        let found = logs.look("uid-b", start + INTERVAL).pod.unwrap();
-        assert_eq!(found.service(), "db");
+        let mut found = logs.look(start).pods;
+        found.sort_by(|a, b| a.uid.cmp(&b.uid));
+        let found: Vec<_> = found
+            .iter()
+            .map(|pod| (&*pod.namespace, pod.service()))
+            .collect();
+        assert_eq!(found, [("naytife", "api"), ("naytife", "db")]);
         fs::remove_dir(root.join(a)).unwrap();
-        let look = logs.look("uid-c", start + 2 * INTERVAL);
-        assert_eq!((look.pod, look.gone), (None, vec!["uid-a".to_owned()]));
+        assert_eq!(logs.look(start), Look::default());
+        let look = logs.look(start + INTERVAL);
+        assert_eq!((look.pods, look.gone), (vec![], vec!["uid-a".to_owned()]));
         fs::remove_dir_all(&root).unwrap();
-        assert_eq!(logs.look("uid-b", start + 3 * INTERVAL), Look::default());
+        assert_eq!(logs.look(start + 2 * INTERVAL), Look::default());
     }
 }

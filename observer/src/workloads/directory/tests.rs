@@ -165,6 +165,7 @@ fn a_container_that_nobody_told_about_is_asked_for() {
             id: id.to_owned(),
             name: "shop_api_1".into(),
             labels: labels(&[("com.docker.compose.service", "api\n")]),
+            ..Container::default()
         });
     });
     assert_eq!(&*service(), "api_");

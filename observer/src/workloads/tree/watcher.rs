@@ -19,6 +19,9 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use super::paths::Paths;
 use crate::workloads::selectors::choose::Cgroup;
 
+/// Readings of the queue at once: more than a full one takes (16,384 events by default), and an end
+/// where somebody fills it faster than it is read.
+const BATCHES: usize = 2048;
 /// What has to be told of a directory.
 const EVENTS: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_DELETE)
@@ -105,7 +108,8 @@ impl Watcher {
     /// What the kernel says where it cannot be asked.
     pub(super) fn hear(&mut self) -> io::Result<Heard> {
         let mut heard = Heard::All;
-        loop {
+        // What is left then has its caller called again at once.
+        for _ in 0..BATCHES {
             let events = match self.inotify.as_ref().map(Inotify::read_events) {
                 None | Some(Err(Errno::EAGAIN)) => break,
                 Some(Err(Errno::EINTR)) => continue,
