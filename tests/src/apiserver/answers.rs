@@ -1,5 +1,10 @@
 //! What the server of our own answers, over HTTP/1.1, and how it breaks off.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what is not in a value of JSON is null, and these are objects"
+)]
+
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -26,7 +31,7 @@ pub(super) fn serve(
     state: &Mutex<State>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let stream: Box<dyn Stream> = match tls {
         Some(config) => {
             let connection = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -38,7 +43,7 @@ pub(super) fn serve(
     let cuts = lock(state).cuts;
     while let Some(request) = read(&mut stream)? {
         let cut = lock(state).cuts != cuts;
-        if cut || !answer(stream.get_mut(), request, state)? {
+        if cut || !answer(stream.get_mut(), &request, state)? {
             break;
         }
     }
@@ -100,7 +105,7 @@ fn decoded(value: &str) -> String {
 }
 
 /// Answers; whether the connection may go on.
-fn answer(stream: &mut dyn Stream, request: Request, state: &Mutex<State>) -> io::Result<bool> {
+fn answer(stream: &mut dyn Stream, request: &Request, state: &Mutex<State>) -> io::Result<bool> {
     let (fault, token) = {
         let mut state = lock(state);
         state.requests.push(request.clone());
@@ -126,11 +131,11 @@ fn answer(stream: &mut dyn Stream, request: Request, state: &Mutex<State>) -> io
         Fault::Slow(time) => sleep(time),
         _ => {}
     }
-    let scope = Scope::of(&request);
+    let scope = Scope::of(request);
     if verb == "watch" {
-        return watch(stream, &request, &resource, &scope, state).map(|()| false);
+        return watch(stream, request, &resource, &scope, state).map(|()| false);
     }
-    let list = list(&request, &resource, &scope, &lock(state)).to_string();
+    let list = list(request, &resource, &scope, &lock(state)).to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         list.len()
@@ -175,12 +180,11 @@ impl Scope {
         let terms = selector
             .into_iter()
             .flat_map(|selector| selector.split(','));
-        let fields = terms.filter_map(|term| match term.split_once("!=") {
-            Some((field, value)) => Some((field.to_owned(), false, value.to_owned())),
-            None => {
-                let (field, value) = term.split_once('=')?;
-                Some((field.to_owned(), true, value.to_owned()))
-            }
+        let fields = terms.filter_map(|term| {
+            let (field, value) = term.split_once('=')?;
+            let plain = field.strip_suffix('!');
+            let wanted = plain.is_none();
+            Some((plain.unwrap_or(field).to_owned(), wanted, value.to_owned()))
         });
         Self {
             namespace,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use observer_tests::agent::binary;
-use observer_tests::apiserver::{ApiServer, Fault};
+use observer_tests::apiserver::{ApiServer, Fault, Request};
 use observer_tests::process::{finish, need};
 use serde_json::Value;
 use tokio_rustls::rustls::ServerConfig;
@@ -27,11 +27,7 @@ fn what_is_asked_is_what_the_role_gives_no_more_and_no_less() -> Result<()> {
     server.cut();
     scene.recovers()?;
     check(&server)?;
-    let asked: Result<BTreeSet<_>> = server
-        .requests()
-        .iter()
-        .map(|request| request.right())
-        .collect();
+    let asked: Result<BTreeSet<_>> = server.requests().iter().map(Request::right).collect();
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../deploy/base/monitoring/observer/cluster-role.yaml");
     let text = fs::read_to_string(file)?;

@@ -14,7 +14,7 @@ use observer_tests::apiserver::ApiServer;
 use tempfile::TempDir;
 
 /// How long anything may take; faults are backed off from.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whose pods are this node's.
 pub(crate) const NODE: &str = "worker-1";

@@ -64,6 +64,9 @@ pub struct Informed {
     pub trouble: Option<String>,
 }
 
+/// Sentences that are logged at most before all is well again.
+const SENTENCES: usize = 32;
+
 /// The books of all watches.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -124,7 +127,8 @@ impl Books {
         }
         let sentence = sentence(verb, kind.resource(), trouble);
         *lock(&row.trouble) = Some(sentence.clone());
-        if lock(&self.said).insert(sentence.clone()) {
+        let mut said = lock(&self.said);
+        if said.len() < SENTENCES && said.insert(sentence.clone()) {
             tracing::warn!(
                 problem = sentence,
                 "the Kubernetes API tells no news; names that are known stay"

@@ -109,7 +109,11 @@ where
                 if trouble.is_of_files() {
                     follow.reach.forget();
                 }
-                if trouble == Trouble::Expired {
+                // Where it went on from may be what the server does not understand.
+                if matches!(
+                    trouble,
+                    Trouble::Expired | Trouble::Garbled | Trouble::Status(_)
+                ) {
                     version = None;
                 }
                 if follow.tell(Told::Trouble(verb, trouble)).await.is_err() {

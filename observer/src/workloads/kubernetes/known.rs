@@ -55,8 +55,9 @@ impl Known {
                 Change::Set(pod) => self.directory.set_pod(pod.pod),
                 Change::Gone(pod) => {
                     // Two watches tell of one pod as it is given to a node, in no order.
-                    let mut others = self.pods.iter().filter_map(|shelf| shelf.get(&pod.uid));
-                    match others.next() {
+                    // And one of the kubelet's own keeps its uid there as the API's changes.
+                    let mut others = self.pods.iter().flat_map(Shelf::iter);
+                    match others.find(|other| other.pod.uid == pod.pod.uid) {
                         Some(other) => self.directory.set_pod(other.pod.clone()),
                         None => self.directory.remove_pod(&pod.pod.uid),
                     }

@@ -97,11 +97,17 @@ impl Trouble {
                 return Self::credentials(error);
             }
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                let inner = error.get_ref();
-                if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::Certificate(error.to_string());
-                }
                 found = Some(error.kind());
+                // What an error of this kind holds is not among its sources, and may be another.
+                let mut inner = error.get_ref();
+                while let Some(held) = inner {
+                    if let Some(error) = held.downcast_ref::<rustls::Error>() {
+                        return Self::Certificate(certificate(error));
+                    }
+                    let error = held.downcast_ref::<io::Error>();
+                    found = error.map(io::Error::kind).or(found);
+                    inner = error.and_then(io::Error::get_ref);
+                }
             }
             cause = error.source();
         }
@@ -110,6 +116,23 @@ impl Trouble {
             Some(kind) => Self::Unreachable(kind.to_string()),
             None => Self::Unreachable("the connection broke".into()),
         }
+    }
+}
+
+/// Without moments and names, so that one trouble is one sentence.
+fn certificate(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Why;
+    match error {
+        rustls::Error::InvalidCertificate(Why::Expired | Why::ExpiredContext { .. }) => {
+            "it has expired".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Why::NotValidYet | Why::NotValidYetContext { .. }) => {
+            "it is not valid yet".to_owned()
+        }
+        rustls::Error::InvalidCertificate(
+            Why::NotValidForName | Why::NotValidForNameContext { .. },
+        ) => "it is another server's".to_owned(),
+        other => other.to_string(),
     }
 }
 
