@@ -58,6 +58,7 @@ struct Inner {
     /// There is nothing to show before it is known.
     view: OnceLock<View>,
     patience: Patience<()>,
+    scrape: Mutex<()>,
     /// By cgroup: what an earlier scrape told.
     past: Mutex<HashMap<Arc<str>, Past>>,
     /// What was left out last, to be said once.
@@ -98,6 +99,7 @@ impl Containers {
             host: Host::new(procfs, rootfs),
             view: OnceLock::new(),
             patience: Patience::default(),
+            scrape: Mutex::default(),
             past: Mutex::default(),
             told: Mutex::default(),
         }))
@@ -122,6 +124,8 @@ impl Source for Containers {
         if self.0.view.get().is_none() {
             return;
         }
+        // One scrape at a time: what one is reading is not what hangs.
+        let _alone = self.0.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = Arc::clone(&self.0);
         let work: Work<(), (Families, Option<Lack>)> = Arc::new(move |()| inner.collect());
         // What hangs in the kernel does not look at the clock.

@@ -55,9 +55,17 @@ impl Legacy {
     }
 
     /// The files that a process writes its number to, to be in all of them.
-    pub fn entrances(&self) -> impl Iterator<Item = PathBuf> {
+    fn entrances(&self) -> impl Iterator<Item = PathBuf> {
         let directories = self.directories.iter();
         directories.map(|(_, directory)| directory.join("cgroup.procs"))
+    }
+
+    /// Lines of a shell that puts itself into all of them.
+    pub fn enter(&self) -> String {
+        let lines = self
+            .entrances()
+            .map(|entrance| format!("echo $$ > '{}'\n", entrance.display()));
+        lines.collect::<Vec<_>>().concat()
     }
 
     /// A file of a controller: `memory.stat`.

@@ -238,16 +238,15 @@ fn legacy(
         let Some(operation) = operations.find(|known| *known == operation) else {
             continue;
         };
-        match disks.iter_mut().find(|disk| disk.number == device) {
-            Some(disk) => rows(disk).push((operation, value)),
-            None => {
-                let mut disk = Disk {
-                    number: device,
-                    ..Disk::default()
-                };
-                rows(&mut disk).push((operation, value));
-                disks.push(disk);
-            }
+        if let Some(disk) = disks.iter_mut().find(|disk| disk.number == device) {
+            rows(disk).push((operation, value));
+        } else {
+            let mut disk = Disk {
+                number: device,
+                ..Disk::default()
+            };
+            rows(&mut disk).push((operation, value));
+            disks.push(disk);
         }
     }
 }

@@ -68,9 +68,8 @@ fn sources(metric: &Metric) -> (String, String) {
 fn figure(figure: Figure) -> String {
     match figure.of {
         Of::Nothing => "that of v2".into(),
-        Of::Number(file) => format!("`{file}`"),
+        Of::Number(file) | Of::Word(file, 0) => format!("`{file}`"),
         Of::Field(file, word) | Of::Stalled(file, word) => format!("`{file}`: `{word}`"),
-        Of::Word(file, 0) => format!("`{file}`"),
         Of::Word(file, _) => format!("`{file}`, the second word"),
         Of::Less(file, other, word) => format!("`{file}` - `{other}`: `{word}`"),
         Of::Weight(file) => format!("`{file}`: 2 + (w - 1) × 262142 / 9999"),

@@ -66,7 +66,9 @@ pub(super) fn shown(
                 lack = Some(Lack::Room);
                 continue;
             }
-            places[place] = Some(shown.len());
+            if let Some(entry) = places.get_mut(place) {
+                *entry = Some(shown.len());
+            }
             shown.push(Shown {
                 path: Arc::clone(&of.path),
                 below: Vec::new(),
@@ -132,6 +134,8 @@ fn owner(path: &str, place: usize, above: Option<usize>, found: &[Found]) -> Opt
     let outer_path = outer.and_then(|outer| Some(&*found.get(outer)?.path));
     let begins = match (Place::of(path), outer_path.map(Place::of)) {
         (Place::Root | Place::Other(_), _) => false,
+        // A slice is where units are; what is below another unit is that unit's.
+        (Place::Unit(unit), _) if is_slice(unit) || !path.ends_with(unit) => false,
         // What is in a container is the container's, but for another pod or container.
         (Place::Unit(_), Some(outer)) => matches!(outer, Place::Unit(_)),
         (
@@ -144,6 +148,10 @@ fn owner(path: &str, place: usize, above: Option<usize>, found: &[Found]) -> Opt
         (own, outer) => outer != Some(own),
     };
     if begins { Some(place) } else { outer }
+}
+
+fn is_slice(unit: &str) -> bool {
+    unit.strip_suffix(".slice").is_some()
 }
 
 fn is_selected(path: &str, selected: &[String]) -> bool {

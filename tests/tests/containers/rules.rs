@@ -36,20 +36,14 @@ fn the_rules_of_the_page_have_data_of_the_node_and_of_a_container() -> Result<()
     legacy.write("cpu.cfs_quota_us", "20000")?;
     legacy.write("memory.limit_in_bytes", "67108864")?;
     let agent = Agent::observe(&[&cgroup])?;
-    let enter: String = legacy
-        .entrances()
-        .map(|entrance| format!("echo $$ > '{}'\n", entrance.display()))
-        .collect();
+    let enter = legacy.enter();
     let mut burner = Command::new("sh");
     burner.args(["-ec", &format!("{enter}while :; do :; done")]);
     let files = tempfile::tempdir()?;
     let log = files.path().join("log");
     let _burner = Process::start(burner, &log, &Place::within(&cgroup))?;
     let rules = rules()?;
-    let indented: String = rules
-        .lines()
-        .map(|line| format!("      {line}\n"))
-        .collect();
+    let indented = format!("      {}\n", rules.trim_end().replace('\n', "\n      "));
     let text = format!("groups:\n  - name: usage\n    rules:\n{indented}");
     fs::write(files.path().join("rules.yml"), text)?;
     let configuration = format!(
