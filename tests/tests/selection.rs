@@ -105,7 +105,7 @@ fn a_workload_is_counted_from_its_first_request_or_said_to_have_run_before() -> 
         }
     }
     let (empty, running) = (attached(&scrape, "empty"), attached(&scrape, "running"));
-    println!("{missed} of {ROUNDS} missed something; {running} are said to have run before");
+    eprintln!("{missed} of {ROUNDS} missed something; {running} are said to have run before");
     ensure!(
         missed <= running,
         "{missed} missed something, {running} are said to have"

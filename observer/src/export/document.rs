@@ -67,6 +67,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "The statement's name where it has one, else a fingerprint.",
     ),
     ("reason", "A closed set per metric."),
+    (
+        "resource",
+        "What is asked for of the Kubernetes API: `pods`, `pods_elsewhere`, `services`, `endpointslices`.",
+    ),
     ("required", "`true` or `false`."),
     ("result", "`hit` or `miss`."),
     ("ring", "The ring's number."),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use observer_ebpf::{COUNTERS, Counter};
 
-use super::agent::{Probe, Reloads, Ring, Statistics};
+use super::agent::{Probe, Reloads, Ring, Statistics, Watch};
 use super::catalog::{AGENT, CATALOG, Kind, LABEL_LIMIT, Row};
 use super::document::{self, COMPATIBILITY_NAMES, LABELS};
 use super::encode::Scrape;
@@ -57,6 +57,7 @@ fn names_say_their_unit_and_kind() {
         "_levels",
         "_variations",
         "_cgroups",
+        "_objects",
     ];
     for (name, kind, ..) in all() {
         if COMPATIBILITY_NAMES
@@ -211,6 +212,13 @@ impl Observed for Everything {
                 last_refused: true,
                 read: 1.7e9,
             },
+            kubernetes: vec![Watch {
+                resource: "pods",
+                synchronized: 1.7e9,
+                errors: 1,
+                objects: 2,
+                refused: 0,
+            }],
             ..Statistics::default()
         }
     }

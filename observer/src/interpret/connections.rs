@@ -10,6 +10,10 @@ use crate::export::{Fact, Metric, Symbol};
 use crate::reassemble::ConnectionKey;
 
 /// What is known of a connection.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is learnt by itself, and none says anything of another"
+)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context {
     pub(super) service: Symbol,

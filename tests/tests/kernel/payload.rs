@@ -316,7 +316,7 @@ fn a_megabyte_each_way_at_once_closes_the_books() {
 fn the_agents_own_listener_and_its_children_are_not_looked_at() {
     let mut world = World::new();
     let listener: TcpListener = world.listen("127.0.0.1:0");
-    world.capture.disown(&listener).unwrap();
+    world.capture.own().mark(&listener).unwrap();
     let before = world.counters();
     // The client is not in the selected cgroup.
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

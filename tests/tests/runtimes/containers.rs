@@ -1,7 +1,7 @@
 //! Containers of runc's, which all have one root directory.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use observer_tests::agent::sibling;
-use observer_tests::process::{Place, Process, free_port, need};
+use observer_tests::process::{Place, Process, need};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -84,7 +84,9 @@ impl Container {
         let name = format!("observer-runtimes-{}-{number}", std::process::id());
         let bundle = root.files.path().join(&name);
         fs::create_dir(&bundle)?;
-        let address = free_port()?;
+        // Each its own, so that none gets a port that another is about to listen on.
+        let host = Ipv4Addr::from(0x7f03_0000 + number + 1);
+        let address = SocketAddr::from((host, 8000));
         let specification = root.specification(cgroup, address);
         fs::write(
             bundle.join("config.json"),

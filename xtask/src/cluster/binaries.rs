@@ -52,8 +52,8 @@ pub(super) fn require(made: &Path) -> Result<()> {
     let mut now = String::new();
     for module in &MODULES {
         let sums = module.source().join("go.sum");
-        now += &format!("{} {}\n", module.tags, module.flags);
-        now += &fs::read_to_string(sums)?;
+        let sums = fs::read_to_string(sums)?;
+        now.extend([module.tags, " ", module.flags, "\n", &sums]);
     }
     if fs::read_to_string(&stamp).is_ok_and(|then| then == now) {
         return Ok(());

@@ -234,5 +234,6 @@ fn what_counts_on_another_node_leaves_no_trace_here_but_who_serves() {
         ],
         "the pooler is known for one, and its way to the database is its own"
     );
-    assert_eq!(story.see("database_connections_active{shop,s2}")[0].1, 1.0);
+    let active = story.see("database_connections_active{shop,s2}")[0].1;
+    assert!((active - 1.0).abs() < 0.5, "{active}");
 }

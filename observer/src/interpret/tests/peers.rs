@@ -129,12 +129,12 @@ fn a_connection_to_a_host_is_counted_once_it_is_called_or_was_not_for_a_while() 
     story.settle(4);
     assert_eq!(opened(&story), [("{s1,early.example}", 1.0)]);
     story.at(2, 5, Body::ServerName(names[1].into()));
-    let named = [("{s1,early.example}", 1.0), ("{s1,late.example}", 1.0)];
-    assert_eq!(opened(&story), named);
+    let told = [("{s1,early.example}", 1.0), ("{s1,late.example}", 1.0)];
+    assert_eq!(opened(&story), told);
     story.settle(100_000_003);
     story.at(3, 100_000_004, Body::ServerName(names[2].into()));
     story.settle(u64::MAX);
-    let all = [named[0], ("{s1,external}", 1.0), named[1]];
+    let all = [told[0], ("{s1,external}", 1.0), told[1]];
     assert_eq!(opened(&story), all);
 }
 
