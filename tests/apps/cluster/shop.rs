@@ -43,7 +43,7 @@ const NOBODY: u32 = 65534;
 #[rustfmt::skip]
 pub(crate) const SERVERS: [Server; 6] = [
     Server { name: "naytife-postgres", label: "naytife-postgres", labels: &[("cnpg.io/cluster", "naytife-postgres"), ("cnpg.io/podRole", "instance")], host: 10, port: 5432, node: Some(1), http: false, user: POSTGRES, script: include_str!("scripts/postgres.sh") },
-    Server { name: "naytife-postgres-pooler", label: "naytife-postgres-pooler", labels: &[("cnpg.io/poolerName", "naytife-postgres-pooler"), ("cnpg.io/podRole", "pooler")], host: 11, port: 5432, node: Some(2), http: false, user: POSTGRES, script: include_str!("scripts/pgbouncer.sh") },
+    Server { name: "naytife-postgres-pooler", label: "naytife-postgres-pooler", labels: &[("cnpg.io/cluster", "naytife-postgres"), ("cnpg.io/poolerName", "naytife-postgres-pooler"), ("cnpg.io/podRole", "pooler")], host: 11, port: 5432, node: Some(2), http: false, user: POSTGRES, script: include_str!("scripts/pgbouncer.sh") },
     Server { name: "redis", label: "redis", labels: &[("app", "redis"), ("app.kubernetes.io/name", "redis")], host: 12, port: 6379, node: Some(2), http: false, user: ROOT, script: include_str!("scripts/redis.sh") },
     Server { name: "backend", label: "backend", labels: &[("app", "backend"), ("app.kubernetes.io/name", "backend")], host: 20, port: 8000, node: None, http: true, user: ROOT, script: include_str!("scripts/backend.sh") },
     Server { name: "template-registry", label: "template-registry", labels: &[("app", "template-registry"), ("app.kubernetes.io/name", "template-registry")], host: 21, port: 9001, node: Some(1), http: true, user: NOBODY, script: include_str!("scripts/template-registry.sh") },
