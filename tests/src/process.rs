@@ -17,7 +17,7 @@ use nix::unistd::{Pid, User, geteuid, setgid, setgroups, setuid};
 use crate::cgroup::Cgroup;
 
 /// How long a program may take to listen, to answer or to end.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Where and as whom a program runs.
