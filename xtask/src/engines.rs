@@ -1,7 +1,6 @@
 //! Docker and Podman, each running the Compose file of the agent beside a shop under load.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,9 +19,7 @@ pub(crate) struct Args {
     skip_build: bool,
 }
 
-/// Where Debian keeps what is in the mounted `usr`.
-const LINKS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
-/// What is in it besides.
+/// What is mounted on in the root of its containers.
 const DIRECTORIES: [&str; 7] = ["dev", "etc", "logs", "proc", "programs", "sys", "usr"];
 /// PostgreSQL refuses root, and wants to be somebody.
 const USERS: &[u8] = b"root:x:0:0:root:/:/bin/sh\npostgres:x:70:70:postgres:/:/bin/sh\n";
@@ -38,7 +35,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let made = shell::top().join("target/engines");
     fs::create_dir_all(&made).with_context(|| format!("cannot make {}", made.display()))?;
     let host = made.join("host.tar");
-    fs::write(&host, root()?).with_context(|| format!("cannot write {}", host.display()))?;
+    fs::write(
+        &host,
+        image::host::root(&DIRECTORIES, &[("etc/passwd", USERS)])?,
+    )
+    .with_context(|| format!("cannot write {}", host.display()))?;
     if !args.skip_build {
         image::run(&image::Args::default())?;
         shell::step("building the shop and what counts (release); takes minutes the first time");
@@ -55,20 +56,4 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .arg("--deploy")
             .arg(shell::top().join("deploy/compose")),
     )
-}
-
-/// A root directory around the machine's programs: no image is pulled.
-fn root() -> Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for directory in DIRECTORIES {
-        let mut header = image::entry(tar::EntryType::Directory, 0);
-        archive.append_data(&mut header, directory, [].as_slice())?;
-    }
-    let mut header = image::entry(tar::EntryType::Regular, USERS.len().try_into()?);
-    archive.append_data(&mut header, "etc/passwd", USERS)?;
-    for link in LINKS {
-        let mut header = image::entry(tar::EntryType::Symlink, 0);
-        archive.append_link(&mut header, link, Path::new("usr").join(link))?;
-    }
-    Ok(archive.into_inner()?)
 }

@@ -26,6 +26,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{build, shell};
 
+pub(crate) mod host;
+
 /// What manifests call it; a registry's name goes in front where it is pushed.
 const NAME: &str = "naytife/observer";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -211,7 +213,7 @@ pub(crate) fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     Ok(archive.into_inner()?)
 }
 
-pub(crate) fn entry(kind: tar::EntryType, size: u64) -> tar::Header {
+fn entry(kind: tar::EntryType, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_size(size);

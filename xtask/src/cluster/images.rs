@@ -9,8 +9,6 @@ use serde_json::json;
 
 use crate::image;
 
-/// Where Debian keeps what is in the mounted `usr`.
-const LINKS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 /// PostgreSQL and `PgBouncer` refuse root, and want to be somebody.
 const USERS: &[u8] =
     b"root:x:0:0:root:/:/bin/sh\npostgres:x:70:70:postgres:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
@@ -27,20 +25,8 @@ pub(super) fn make(binaries: &Path, images: &Path) -> Result<()> {
     let archive = image::archive("naytife/pause", architecture, &layer, &config)?;
     fs::write(images.join("pause.tar"), archive)?;
     let config = json!({ "Labels": {} });
-    let archive = image::archive("naytife/host", architecture, &root()?, &config)?;
+    let root = image::host::root(&[], &[("etc/passwd", USERS), ("etc/group", GROUPS)])?;
+    let archive = image::archive("naytife/host", architecture, &root, &config)?;
     fs::write(images.join("host.tar"), archive)?;
     Ok(())
-}
-
-fn root() -> Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (path, text) in [("etc/passwd", USERS), ("etc/group", GROUPS)] {
-        let mut header = image::entry(tar::EntryType::Regular, text.len().try_into()?);
-        archive.append_data(&mut header, path, text)?;
-    }
-    for link in LINKS {
-        let mut header = image::entry(tar::EntryType::Symlink, 0);
-        archive.append_link(&mut header, link, Path::new("usr").join(link))?;
-    }
-    Ok(archive.into_inner()?)
 }
