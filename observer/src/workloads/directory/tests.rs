@@ -69,6 +69,13 @@ fn a_pod_that_only_its_logs_tell_of_is_named_until_somebody_tells_more() {
     assert_eq!(&*service(), ID);
     directory.look_among(PodLogs::new(root.clone()));
     assert_eq!(&*service(), "api");
+    assert!(!directory.misses_pods());
+    // Looked for again by whoever selects, until it is known.
+    assert_eq!(directory.pod("no-such-pod"), None);
+    assert_eq!(
+        (directory.misses_pods(), directory.misses_pods()),
+        (true, false)
+    );
     directory.set_pod(pod(&[("app", "backend")]));
     assert_eq!(&*service(), "backend");
     std::fs::remove_dir_all(root).unwrap();
