@@ -57,6 +57,7 @@ mod settings;
 mod sockstat;
 mod softnet;
 mod stat;
+mod tables;
 mod textfile;
 mod time;
 mod timex;
@@ -90,6 +91,7 @@ pub(in crate::node) struct Machine {
     /// interrupts, and the kernel sums it up anew for each who reads it.
     stat: Mutex<Option<String>>,
     netstat: Mutex<netstat::Known>,
+    devices: Mutex<netclass::Kept>,
     mounts: filesystem::Mounts,
 }
 
@@ -122,6 +124,7 @@ impl Node {
                 processors: Mutex::default(),
                 stat: Mutex::default(),
                 netstat: Mutex::default(),
+                devices: Mutex::default(),
                 mounts: filesystem::Mounts::new(settings.filesystem_timeout),
             }),
             collectors: COLLECTORS.iter().filter(runs).collect(),

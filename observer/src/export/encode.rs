@@ -14,7 +14,6 @@ use prometheus::proto;
 
 use super::agent::Agent;
 use super::catalog::{CATALOG, Kind, Row};
-use super::families::Families;
 use super::registry::{Family, Registry};
 use super::series::Series;
 
@@ -22,7 +21,7 @@ use super::series::Series;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Bytes past which a chunk is handed out; one label set more may be in it.
-const CHUNK: usize = 32 * 1024;
+pub(super) const CHUNK: usize = 32 * 1024;
 
 /// One scrape in progress: metrics in the order of their names, each once.
 #[derive(Debug)]
@@ -34,8 +33,6 @@ pub struct Scrape {
     current: Option<usize>,
     /// What is left of the current family.
     series: std::vec::IntoIter<Arc<Series>>,
-    /// What was read for this scrape, to come last.
-    read: Bytes,
 }
 
 impl Scrape {
@@ -51,15 +48,7 @@ impl Scrape {
             families,
             current: None,
             series: Vec::new().into_iter(),
-            read: Bytes::new(),
         }
-    }
-
-    /// With what was read for it.
-    #[must_use]
-    pub fn with(mut self, read: Families) -> Self {
-        self.read = read.into_text().into();
-        self
     }
 }
 
@@ -91,11 +80,7 @@ impl Iterator for Scrape {
                 break;
             }
         }
-        if !text.0.is_empty() {
-            return Some(text.0.into());
-        }
-        let chunk = self.read.split_to(self.read.len().min(CHUNK));
-        (!chunk.is_empty()).then_some(chunk)
+        (!text.0.is_empty()).then(|| text.0.into())
     }
 }
 

@@ -150,6 +150,8 @@ impl Families {
         let offset = self.text.bytes().len();
         self.text.copy(other.text.bytes());
         let moved = |range: Range<usize>| range.start + offset..range.end + offset;
+        self.lines.reserve(other.lines.len());
+        self.seen.reserve(other.lines.len());
         let mut places = Vec::with_capacity(other.list.len());
         for family in other.list {
             let known = self.places.get(&family.name).copied();

@@ -3,7 +3,7 @@
 //! A client costs a bounded amount whatever it does: a connection serves one request, must send its
 //! head and take its whole answer in time ([`Patience`]); there are at most [`CONNECTIONS`] of them,
 //! at most [`SCRAPES`] scrapes and as many views. Scrapes are rendered from what is published, chunk
-//! by chunk as the client reads, and from what [`Sources`] read for them; views are bounded by their
+//! by chunk as the client reads, while [`Sources`] are read for them, which come last; views are bounded by their
 //! rows. The data path never waits for any of it. Who may ask, and whether in plaintext, is the web
 //! configuration's ([`Gate`]).
 #![forbid(unsafe_code)]
@@ -253,9 +253,9 @@ async fn metrics(State(shared): State<Shared>, method: Method) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     };
     let registry = Arc::clone(&shared.overview.registry);
-    let read = shared.sources.read(&agent.scrapes).await;
-    let scrape = Scrape::new(registry, Arc::clone(&agent)).with(read);
-    let body = Body::new(ScrapeBody::new(scrape, agent, permit));
+    let reading = shared.sources.begin();
+    let scrape = Scrape::new(registry, Arc::clone(&agent));
+    let body = Body::new(ScrapeBody::new(scrape, reading, agent, permit));
     (content_type, body).into_response()
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::agent::Scrapes;
 use super::families::{Families, Source};
@@ -48,44 +51,95 @@ impl Sources {
         }
     }
 
-    /// What they have now; nothing where one of them does not return. What is missing is counted.
-    pub(super) async fn read(&self, scrapes: &Scrapes) -> Families {
-        self.read_within(PATIENCE, scrapes).await
-    }
-
-    async fn read_within(&self, patience: Duration, scrapes: &Scrapes) -> Families {
+    /// Begins to read what they have now.
+    pub(super) fn begin(&self) -> Reading {
         if self.list.is_empty() {
-            return Families::default();
+            return Reading::Nothing;
         }
         let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
-            scrapes.without_sources.fetch_add(1, Ordering::Relaxed);
-            return Families::default();
+            return Reading::Refused;
         };
         let list = Arc::clone(&self.list);
-        let reading = tokio::task::spawn_blocking(move || {
+        Reading::Begun(tokio::task::spawn_blocking(move || {
+            let families = together(&list);
+            drop(permit);
+            Read {
+                refused: families.refused(),
+                text: families.into_text().into(),
+            }
+        }))
+    }
+}
+
+/// Reads them at the same time, each on a thread; their lines come in the order of the sources.
+fn together(list: &Arc<[Box<dyn Source>]>) -> Families {
+    let runtime = Handle::current();
+    let one = |place: usize| {
+        let list = Arc::clone(list);
+        move || {
             let mut families = Families::default();
-            for source in &*list {
+            if let Some(source) = list.get(place) {
                 source.read(&mut families);
             }
-            drop(permit);
             families
-        });
-        if let Ok(Ok(families)) = tokio::time::timeout(patience, reading).await {
-            let refused = families.refused();
+        }
+    };
+    let others: Vec<_> = (1..list.len())
+        .map(|place| runtime.spawn_blocking(one(place)))
+        .collect();
+    let mut families = one(0)();
+    for other in others {
+        // One that panicked has nothing.
+        families.append(runtime.block_on(other).unwrap_or_default());
+    }
+    families
+}
+
+/// Sources that are being read while the scrape renders what is published.
+pub(super) enum Reading {
+    /// There are none.
+    Nothing,
+    /// Too many scrapes wait for a source already.
+    Refused,
+    /// By a thread.
+    Begun(JoinHandle<Read>),
+}
+
+/// What they had.
+pub(super) struct Read {
+    text: Bytes,
+    /// Lines that were left out.
+    refused: u64,
+}
+
+impl Reading {
+    /// The text, which is empty where a source does not return. What is missing is counted, for the
+    /// next scrape to show.
+    pub(super) async fn text(self, scrapes: &Scrapes) -> Bytes {
+        self.text_within(PATIENCE, scrapes).await
+    }
+
+    async fn text_within(self, patience: Duration, scrapes: &Scrapes) -> Bytes {
+        let read = match self {
+            Self::Nothing => return Bytes::new(),
+            Self::Refused => None,
+            Self::Begun(reading) => tokio::time::timeout(patience, reading).await.ok(),
+        };
+        if let Some(Ok(Read { text, refused })) = read {
             scrapes.lines_refused.fetch_add(refused, Ordering::Relaxed);
-            families
+            text
         } else {
             scrapes.without_sources.fetch_add(1, Ordering::Relaxed);
-            Families::default()
+            Bytes::new()
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicU64;
     use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Barrier, Mutex};
 
     use super::*;
 
@@ -124,8 +178,29 @@ mod tests {
     fn lines_that_were_left_out_are_counted() {
         let sources = Sources::new(vec![Box::new(Constant)]);
         let scrapes = Scrapes::default();
-        let families = runtime().block_on(sources.read(&scrapes));
-        assert_eq!(families.names().collect::<Vec<_>>(), ["a"]);
+        let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
+        assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
+        assert_eq!(losses(&scrapes), (0, 1));
+    }
+
+    #[test]
+    fn sources_are_read_at_the_same_time_and_told_in_their_order() {
+        /// Returns when the other is there too.
+        struct Meets(Arc<Barrier>, f64);
+
+        impl Source for Meets {
+            fn read(&self, families: &mut Families) {
+                self.0.wait();
+                families.gauge("a", "A.", self.1);
+            }
+        }
+
+        let barrier = Arc::new(Barrier::new(2));
+        let one = |value| -> Box<dyn Source> { Box::new(Meets(Arc::clone(&barrier), value)) };
+        let sources = Sources::new(vec![one(1.0), one(2.0)]);
+        let scrapes = Scrapes::default();
+        let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
+        assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
         assert_eq!(losses(&scrapes), (0, 1));
     }
 
@@ -136,8 +211,9 @@ mod tests {
         let scrapes = Scrapes::default();
         runtime().block_on(async {
             for _ in 0..READERS + 2 {
-                let read = sources.read_within(Duration::from_millis(1), &scrapes);
-                assert_eq!(read.await.names().count(), 0);
+                let reading = sources.begin();
+                let text = reading.text_within(Duration::from_millis(1), &scrapes);
+                assert_eq!(text.await, "");
             }
             assert_eq!(losses(&scrapes), (READERS as u64 + 2, 0));
             assert_eq!(sources.readers.available_permits(), 0);

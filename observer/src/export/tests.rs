@@ -13,7 +13,6 @@ use super::agent::{Probe, Reloads, Ring, Statistics, Watch};
 use super::catalog::{AGENT, CATALOG, Kind, LABEL_LIMIT, Row};
 use super::document::{self, COMPATIBILITY_NAMES, LABELS};
 use super::encode::Scrape;
-use super::families::Type;
 use super::*;
 use crate::ledger::{Fate, Ledger};
 
@@ -276,22 +275,6 @@ fn a_scrape_has_every_metric_once_and_in_order() {
         let (series, _) = line.rsplit_once(' ').unwrap();
         assert!(seen.insert(series), "{series} stands twice");
     }
-}
-
-#[test]
-fn what_was_read_for_a_scrape_is_handed_out_in_chunks_too() {
-    let mut families = Families::default();
-    let mut samples = families.family("node_many", Type::Gauge, "Many.");
-    for number in 0..5_000 {
-        samples.put(&[("number", &number.to_string())], 1.0);
-    }
-    let (_, registry) = Recorder::new(&Limits::default());
-    let scrape = Scrape::new(registry, Arc::new(Agent::default())).with(families);
-    let chunks: Vec<bytes::Bytes> = scrape.collect();
-    assert!(chunks.iter().all(|chunk| chunk.len() < 64 * 1024));
-    let text = String::from_utf8(chunks.concat()).unwrap();
-    assert_eq!(text.matches("\nnode_many{number=\"").count(), 5_000);
-    assert!(text.ends_with("\nnode_many{number=\"4999\"} 1\n"));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::host::{Failure, read, understood};
+use super::host::{Failure, understood};
 use super::{Families, Machine, Type};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.net("arp");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut devices = BTreeMap::<&str, f64>::new();
     let mut all = true;
     for line in text.lines().skip(1) {

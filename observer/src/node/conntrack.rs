@@ -1,6 +1,6 @@
 //! Connections that the kernel tracks for translation and filters.
 
-use super::host::{Failure, figure, float, hexadecimal, number, read, understood};
+use super::host::{Failure, figure, float, hexadecimal, number, understood};
 use super::{Families, Machine};
 
 /// Columns of the table that has a line per processor, and what their sums are.
@@ -36,7 +36,7 @@ const COLUMNS: &[(&str, &str)] = &[
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let host = &machine.host;
     let count = host.proc("sys/net/netfilter/nf_conntrack_count");
-    let Some(entries) = number(read(&count)?.trim_end()) else {
+    let Some(entries) = number(machine.host.table(&count)?.trim_end()) else {
         return Err(Failure::Garbage(count));
     };
     families.gauge(
@@ -52,7 +52,7 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
         );
     }
     let path = host.net("stat/nf_conntrack");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut lines = text.lines();
     let names: Vec<&str> = lines
         .next()

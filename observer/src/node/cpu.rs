@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::host::{Failure, attribute, entries, figure, read, understood};
+use super::host::{Failure, attribute, figure, understood};
 use super::stat::seconds;
 use super::{Families, Machine, Type, lock};
 
@@ -42,7 +42,7 @@ impl Guard {
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("stat");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut all = true;
     let mut processors = Vec::new();
     let mut guard = lock(&machine.processors);
@@ -106,10 +106,8 @@ fn times_into(families: &mut Families, processors: &[(&str, Columns)]) {
 }
 
 fn throttles(machine: &Machine, families: &mut Families) {
-    let root = machine.host.sys("devices/system/cpu");
     let mut seen = BTreeSet::new();
-    for name in entries(&root).unwrap_or_default() {
-        let directory = root.join(name);
+    for (_, directory) in machine.host.processors().unwrap_or_default() {
         // Few machines count this: it is looked for first.
         let Some(core_count) = figure(&directory.join("thermal_throttle/core_throttle_count"))
         else {

@@ -1,6 +1,6 @@
 //! How fast the processors run, and may.
 
-use super::host::{Failure, attribute, entries, figure};
+use super::host::{Failure, attribute, figure};
 use super::{Families, Machine, Type};
 
 /// Attribute, family, help.
@@ -38,26 +38,21 @@ const ATTRIBUTES: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
-    let root = machine.host.sys("devices/system/cpu");
-    for name in entries(&root)? {
-        let Some(processor) = name
-            .strip_prefix("cpu")
-            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        else {
-            continue;
-        };
-        let directory = root.join(&name).join("cpufreq");
+    for (processor, directory) in machine.host.processors()? {
+        let directory = directory.join("cpufreq");
         if !directory.is_dir() {
             continue;
         }
-        let labels = [("cpu", processor)];
+        let labels = [("cpu", processor.as_str())];
         for (file, name, help) in ATTRIBUTES {
             if let Some(kilohertz) = figure(&directory.join(file)) {
                 let mut samples = families.family(*name, Type::Gauge, help);
                 samples.put(&labels, kilohertz * 1000.0);
             }
         }
-        governors(families, processor, |file| attribute(&directory.join(file)));
+        governors(families, &processor, |file| {
+            attribute(&directory.join(file))
+        });
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ const DRIVES: &[(&str, &str, &str)] = &[
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("diskstats");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut all = true;
     let mut disks = Vec::new();
     for line in text.lines() {

@@ -1,6 +1,6 @@
 //! How much randomness the kernel has gathered.
 
-use super::host::{Failure, number, read};
+use super::host::{Failure, number};
 use super::{Families, Machine};
 
 /// File, family, help.
@@ -20,7 +20,7 @@ const FILES: &[(&str, &str, &str)] = &[
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     for (file, name, help) in FILES {
         let path = machine.host.proc("sys/kernel/random").join(file);
-        let Some(bits) = number(read(&path)?.trim_end()) else {
+        let Some(bits) = number(machine.host.table(&path)?.trim_end()) else {
             return Err(Failure::Garbage(path));
         };
         families.gauge(*name, help, bits);

@@ -3,15 +3,17 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
 use super::Settings;
+use super::tables::Tables;
 
 /// Bytes of a file at most; the longest known, the sockets of a busy host, has a few megabytes.
-const MOST: u64 = 16 << 20;
+pub(super) const MOST: usize = 16 << 20;
 
 /// Why a collector has not shown everything.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,16 @@ pub(crate) enum Failure {
     Refused(&'static str, io::Error),
 }
 
+impl Failure {
+    /// Of a file.
+    pub(super) fn of(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Absent(path.to_path_buf()),
+            _ => Self::Unreadable(path.to_path_buf(), error),
+        }
+    }
+}
+
 /// Where the host is.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -40,6 +52,7 @@ pub(super) struct Host {
     /// The network's tables, those of the host's first process where they can be had: a container
     /// has its own.
     net: PathBuf,
+    tables: Tables,
 }
 
 impl Host {
@@ -56,11 +69,17 @@ impl Host {
             rootfs: settings.rootfs.clone(),
             udev: settings.udev.clone(),
             net,
+            tables: Tables::default(),
         }
     }
 
     pub(super) fn proc(&self, file: &str) -> PathBuf {
         self.procfs.join(file)
+    }
+
+    /// A table of procfs, whose file is kept for the next scrape.
+    pub(super) fn table(&self, path: &Path) -> Result<String, Failure> {
+        self.tables.read(path)
     }
 
     pub(super) fn sys(&self, file: &str) -> PathBuf {
@@ -70,6 +89,18 @@ impl Host {
     /// Whether sysfs shows this process's network; one that is mounted elsewhere shows another's.
     pub(super) fn has_own_sysfs(&self) -> bool {
         self.sysfs == Path::new("/sys")
+    }
+
+    /// The processors that sysfs knows, in the order of their names.
+    pub(super) fn processors(&self) -> Result<Vec<Processor>, Failure> {
+        let root = self.sys("devices/system/cpu");
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let processor = |name: String| {
+            let number = name.strip_prefix("cpu").filter(|rest| is_number(rest))?;
+            Some((number.to_owned(), root.join(&name)))
+        };
+        Ok(entries(&root)?.into_iter().filter_map(processor).collect())
     }
 
     pub(super) fn net(&self, file: &str) -> PathBuf {
@@ -97,44 +128,75 @@ impl Host {
 
 /// A file as text; bytes that are none are replaced.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
-    let failed = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::Absent(path.to_path_buf()),
-        _ => Failure::Unreadable(path.to_path_buf(), error),
-    };
+    let failed = |error| Failure::of(path, error);
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::with_capacity(4096);
-    file.take(MOST).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    file.take(MOST as u64)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(text(bytes))
+}
+
+/// Bytes as text; those that are none are replaced.
+pub(super) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// An attribute of sysfs: a line, without its end. Many cannot be read in some states of their
 /// device, which is no failure.
 pub(super) fn attribute(path: &Path) -> Option<String> {
-    Attributes::text(File::open(path).ok()?)
+    Attributes::text(&File::open(path).ok()?)
 }
 
 /// The attributes of one device. There are dozens, so their directory is looked up once.
 #[derive(Debug)]
-pub(super) struct Attributes(OwnedFd);
+pub(super) struct Attributes {
+    directory: OwnedFd,
+    /// Open, by name; empty unless they are kept.
+    kept: Vec<(&'static str, Option<File>)>,
+    keeps: bool,
+}
 
 impl Attributes {
     pub(super) fn of(directory: &Path) -> Option<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        open(directory, flags, Mode::empty()).ok().map(Self)
+        let directory = open(directory, flags, Mode::empty()).ok()?;
+        Some(Self {
+            directory,
+            kept: Vec::new(),
+            keeps: false,
+        })
+    }
+
+    /// With the files that are read kept open, for a device that is read again as long as it is
+    /// this one.
+    pub(super) fn keeping(self) -> Self {
+        Self {
+            keeps: true,
+            ..self
+        }
     }
 
     /// As [`attribute`].
-    pub(super) fn read(&self, name: &str) -> Option<String> {
+    pub(super) fn read(&mut self, name: &'static str) -> Option<String> {
+        if let Some((_, file)) = self.kept.iter().find(|(of, _)| *of == name) {
+            return Self::text(file.as_ref()?);
+        }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.0, name, flags, Mode::empty()).ok()?;
-        Self::text(file.into())
+        let file = openat(&self.directory, name, flags, Mode::empty());
+        let file = file.ok().map(File::from);
+        let text = file.as_ref().and_then(Self::text);
+        if self.keeps {
+            self.kept.push((name, file));
+        }
+        text
     }
 
     /// The kernel hands an attribute over in one piece of at most a page.
-    fn text(mut file: File) -> Option<String> {
+    fn text(file: &File) -> Option<String> {
         let mut page = [0; 4096];
-        let length = file.read(&mut page).ok()?;
+        let length = file.read_at(&mut page, 0).ok()?;
         let text = String::from_utf8_lossy(page.get(..length)?);
         Some(text.trim_end().to_owned())
     }
@@ -144,6 +206,9 @@ impl Attributes {
 pub(super) fn figure(path: &Path) -> Option<f64> {
     number(&attribute(path)?)
 }
+
+/// A processor's number and its directory in sysfs.
+pub(super) type Processor = (String, PathBuf);
 
 /// What is in a directory, in the order of the names.
 pub(super) fn entries(directory: &Path) -> Result<Vec<String>, Failure> {
@@ -217,6 +282,17 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(number(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn attributes_that_are_kept_are_read_anew() {
+        let mut attributes = Attributes::of("/proc".as_ref()).unwrap().keeping();
+        assert_eq!(attributes.read("no such thing"), None);
+        let first = attributes.read("uptime").unwrap();
+        while attributes.read("uptime").unwrap() == first {
+            std::thread::yield_now();
+        }
+        assert_eq!(attributes.kept.len(), 2);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! How many processes ran or waited to, on average.
 
-use super::host::{Failure, number, read};
+use super::host::{Failure, number};
 use super::{Families, Machine};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("loadavg");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut columns = text.split_ascii_whitespace().map(number);
     for (name, help) in [
         ("node_load1", "1m load average."),

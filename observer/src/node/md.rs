@@ -6,7 +6,7 @@
 //!       [===>.................]  recovery = 16.9% (42048/248896) finish=0.1min speed=21024K/sec
 //! ```
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine, Type};
 
 const STATES: [&str; 5] = ["active", "inactive", "recovering", "resync", "check"];
@@ -26,7 +26,7 @@ struct Array<'a> {
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("mdstat");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let (arrays, all) = arrays(&text);
     for array in arrays {
         put(&array, families);

@@ -1,11 +1,11 @@
 //! What memory is used for: every line there is, since each kernel has others.
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("meminfo");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut all = true;
     for line in text.lines() {
         // MemTotal:       24684084 kB

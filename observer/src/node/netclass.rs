@@ -1,11 +1,12 @@
 //! What network devices are.
 
 use std::collections::HashMap;
+use std::mem;
 
 use links::Link;
 
 use super::host::{Attributes, Failure, entries, float, hexadecimal, number};
-use super::{Families, Machine, Type};
+use super::{Families, Machine, Type, lock};
 
 mod links;
 
@@ -34,6 +35,13 @@ const COLUMNS: &[Column] = &[
     ("node_network_transmit_queue_length", "tx_queue_len", Type::Gauge, number),
 ];
 
+/// Devices whose files are kept open from one scrape to the next; six files each. A node may have
+/// hundreds of devices, and those of the others are opened each time.
+const KEPT: usize = 16;
+
+/// The kept files, by a device's name and index: a name may go from one device to another.
+pub(super) type Kept = HashMap<(String, u32), Attributes>;
+
 /// A device, by rtnetlink where it was asked, else by its files.
 struct Device {
     link: Option<Link>,
@@ -43,16 +51,27 @@ struct Device {
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let root = machine.host.sys("class/net");
     let mut links = links(machine);
+    // Those of devices that are gone are closed with the rest at the end.
+    let mut last = mem::take(&mut *lock(&machine.devices));
+    let mut kept = Kept::new();
     for name in entries(&root)? {
         if machine.filters.network_class_exclude.is_match(&name) {
             continue;
         }
+        let link = links.remove(&name);
+        let key = link.as_ref().map(|link| (name.clone(), link.index()));
+        let files = key.as_ref().and_then(|key| last.remove(key));
         // Not everything here is a device.
-        let Some(files) = Attributes::of(&root.join(&name)) else {
+        let Some(files) = files.or_else(|| Attributes::of(&root.join(&name))) else {
             continue;
         };
-        let link = links.remove(&name);
-        let device = Device { link, files };
+        let key = key.filter(|_| kept.len() < KEPT);
+        let files = if key.is_some() {
+            files.keeping()
+        } else {
+            files
+        };
+        let mut device = Device { link, files };
         for (family, file, kind, value) in COLUMNS {
             if let Some(value) = device.figure(file, *value) {
                 let help = format!("Network device property: {file}");
@@ -61,7 +80,11 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
             }
         }
         device.describe(&name, families);
+        if let Some(key) = key {
+            kept.insert(key, device.files);
+        }
     }
+    *lock(&machine.devices) = kept;
     Ok(())
 }
 
@@ -79,7 +102,7 @@ fn links(machine: &Machine) -> HashMap<String, Link> {
 
 impl Device {
     /// Some cannot be had while the device is down.
-    fn figure(&self, attribute: &str, read: fn(&str) -> Option<f64>) -> Option<f64> {
+    fn figure(&mut self, attribute: &'static str, read: fn(&str) -> Option<f64>) -> Option<f64> {
         let told = self.link.as_ref();
         if told.is_some_and(|link| link.lacks(attribute)) {
             return None;
@@ -88,14 +111,14 @@ impl Device {
         told.or_else(|| read(&self.files.read(attribute)?))
     }
 
-    fn text(&self, attribute: &str) -> String {
+    fn text(&mut self, attribute: &'static str) -> String {
         let told = self.link.as_ref().and_then(|link| link.text(attribute));
         let told = told.map(str::to_owned);
         told.or_else(|| self.files.read(attribute))
             .unwrap_or_default()
     }
 
-    fn describe(&self, name: &str, families: &mut Families) {
+    fn describe(&mut self, name: &str, families: &mut Families) {
         let state = self.text("operstate");
         let mut samples = families.family(
             "node_network_up",

@@ -3,7 +3,7 @@
 use procfs::FromRead as _;
 use procfs::net::{DeviceStatus, InterfaceDeviceStatus};
 
-use super::host::{Failure, figure, float, read};
+use super::host::{Failure, figure, float};
 use super::{Families, Machine, Type};
 
 /// Family, what it counts, value.
@@ -31,7 +31,7 @@ const COLUMNS: &[Column] = &[
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.net("dev");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let devices = InterfaceDeviceStatus::from_read(text.as_bytes());
     let devices = devices.map_err(|_| Failure::Garbage(path))?.0;
     let mut devices: Vec<&DeviceStatus> = devices

@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine, Type, lock};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
@@ -17,13 +17,13 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
     };
     let mut all = true;
     for file in ["netstat", "snmp"] {
-        let text = read(&machine.host.net(file))?;
+        let text = machine.host.table(&machine.host.net(file))?;
         all &= pairs(&text, |protocol, field, value| {
             shown.put(protocol, field, value);
         });
     }
     // Without IPv6 there is no such file, and nothing is missing.
-    match read(&machine.host.net("snmp6")) {
+    match machine.host.table(&machine.host.net("snmp6")) {
         Ok(text) => {
             all &= sixth(&text, |protocol, field, value| {
                 shown.put(protocol, field, value);

@@ -2,13 +2,14 @@
 //!
 //! It is done on a thread of its own, which is left behind where it takes too long. What it hangs in
 //! is not asked for again until it has returned, so there are never more such threads than things to
-//! hang in.
+//! hang in. A thread that comes to its end waits for the next work: to begin one costs a scrape
+//! more than most tables.
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::hash::Hash;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -27,16 +28,21 @@ pub(crate) struct Limits {
 /// What is to be done for each thing.
 pub(crate) type Work<K, T> = Arc<dyn Fn(&K) -> T + Send + Sync>;
 
-/// Things that somebody is still waiting for.
+/// Things that somebody is still waiting for, and a thread that has nothing to do.
 #[derive(Debug)]
 pub(crate) struct Patience<K> {
     pending: Arc<Mutex<HashSet<K>>>,
+    idle: Arc<Mutex<Option<Sender<Job>>>>,
 }
+
+/// What a thread does; it says when it is through.
+type Job = Box<dyn FnOnce() + Send>;
 
 impl<K> Default for Patience<K> {
     fn default() -> Self {
         Self {
             pending: Arc::default(),
+            idle: Arc::default(),
         }
     }
 }
@@ -91,8 +97,7 @@ impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
         let answers = Arc::new(Mutex::new(Some(Vec::new())));
         let (pending, work) = (Arc::clone(&self.pending), Arc::clone(work));
         let theirs = Arc::clone(&answers);
-        let thread = thread::Builder::new().name("observer-node".into());
-        thread.spawn(move || {
+        self.employ(Box::new(move || {
             // Dropped at the end, however that comes.
             let _alive = alive;
             for thing in things {
@@ -110,8 +115,40 @@ impl<K: Eq + Hash + Clone + Send + 'static> Patience<K> {
                     None => return,
                 }
             }
-        })?;
+        }))?;
         Ok(Batch { answers, ended })
+    }
+
+    /// Gives a job to the idle thread, or to a new one.
+    fn employ(&self, mut job: Job) -> io::Result<()> {
+        let idle = lock(&self.idle).take();
+        if let Some(idle) = idle {
+            match idle.send(job) {
+                Ok(()) => return Ok(()),
+                Err(refused) => job = refused.0,
+            }
+        }
+        let idle = Arc::downgrade(&self.idle);
+        let thread = thread::Builder::new().name("observer-node".into());
+        thread.spawn(move || {
+            loop {
+                job();
+                // Whoever waited for it may ask again before this thread is idle, and get another:
+                // one of them stays.
+                let (sender, jobs) = channel();
+                let Some(idle) = idle.upgrade() else { return };
+                match &mut *lock(&idle) {
+                    Some(_) => return,
+                    nobody => *nobody = Some(sender),
+                }
+                drop(idle);
+                match jobs.recv() {
+                    Ok(next) => job = next,
+                    Err(_) => return,
+                }
+            }
+        })?;
+        Ok(())
     }
 }
 
@@ -205,6 +242,47 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(answers(&patience, limits, &work)[1], (1, Some(10)));
+    }
+
+    #[test]
+    fn a_thread_that_is_through_does_the_next_work_too() {
+        let patience = Patience::default();
+        let work: Work<u32, thread::ThreadId> = Arc::new(|_| thread::current().id());
+        let limits = Limits {
+            each: LONG,
+            all: LONG,
+        };
+        let mut threads = HashSet::new();
+        for _ in 0..50 {
+            patience.work(0..4, limits, &work, |_, thread| {
+                threads.insert(thread.unwrap());
+            });
+            while lock(&patience.idle).is_none() {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(threads.len(), 1);
+    }
+
+    #[test]
+    fn an_idle_thread_ends_with_whom_it_waits_for() {
+        let patience = Patience::default();
+        let held = Arc::new(());
+        let theirs = Arc::clone(&held);
+        let work: Work<u32, u32> = Arc::new(move |thing| {
+            drop(Arc::clone(&theirs));
+            *thing
+        });
+        let limits = Limits {
+            each: LONG,
+            all: LONG,
+        };
+        answers(&patience, limits, &work);
+        let idle = Arc::downgrade(&patience.idle);
+        drop((patience, work));
+        while idle.strong_count() > 0 || Arc::strong_count(&held) > 1 {
+            thread::yield_now();
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How long work stood still for want of something.
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine};
 
 /// File, first word of the line, family, help.
@@ -40,7 +40,7 @@ const LINES: &[(&str, &str, &str, &str)] = &[
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     for file in ["cpu", "io", "memory"] {
         let path = machine.host.proc("pressure").join(file);
-        let text = read(&path)?;
+        let text = machine.host.table(&path)?;
         for (_, word, name, help) in LINES.iter().filter(|(of, ..)| *of == file) {
             let Some(seconds) = stalled(&text, word) else {
                 return Err(Failure::Garbage(path));

@@ -1,6 +1,6 @@
 //! How long processors ran tasks, and let them wait.
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine, Type};
 
 /// Family, column after the processor, divisor, help.
@@ -27,7 +27,7 @@ const COLUMNS: &[(&str, usize, f64, &str)] = &[
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("schedstat");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut all = true;
     for line in text.lines() {
         let Some((processor, columns)) = line

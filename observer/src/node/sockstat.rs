@@ -1,12 +1,12 @@
 //! Sockets and their memory, by protocol.
 
-use super::host::{Failure, float, number, read, understood};
+use super::host::{Failure, float, number, understood};
 use super::{Families, Machine};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.net("sockstat");
-    let mut all = put(&read(&path)?, families);
-    match read(&machine.host.net("sockstat6")) {
+    let mut all = put(&machine.host.table(&path)?, families);
+    match machine.host.table(&machine.host.net("sockstat6")) {
         Ok(text) => all &= put(&text, families),
         // Without IPv6 there is no such file, and nothing is missing.
         Err(Failure::Absent(_)) => {}

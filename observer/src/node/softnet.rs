@@ -1,6 +1,6 @@
 //! Packets by the processor that took them off the device.
 
-use super::host::{Failure, float, hexadecimal, read, understood};
+use super::host::{Failure, float, hexadecimal, understood};
 use super::{Families, Machine, Type};
 
 /// Family, column, help.
@@ -22,7 +22,7 @@ const PROCESSOR: usize = 12;
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.net("softnet_stat");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let mut all = true;
     for (line, columns) in text.lines().enumerate() {
         let columns: Vec<&str> = columns.split_ascii_whitespace().collect();

@@ -1,6 +1,6 @@
 //! Counts of the whole machine: interrupts, switches, forks, processes.
 
-use super::host::{Failure, number, read, understood};
+use super::host::{Failure, number, understood};
 use super::{Families, Machine, Type, lock};
 
 /// First word of the line, family, type, help.
@@ -48,7 +48,7 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
     let left = lock(&machine.stat).take();
     let text = match left {
         Some(text) => text,
-        None => read(&path)?,
+        None => machine.host.table(&path)?,
     };
     let mut all = true;
     for line in text.lines() {

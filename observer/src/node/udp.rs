@@ -3,7 +3,7 @@
 use procfs::net::UdpNetEntries;
 use procfs::{FromReadSI as _, current_system_info};
 
-use super::host::{Failure, float, read};
+use super::host::{Failure, float};
 use super::{Families, Machine, Type};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
@@ -11,7 +11,7 @@ pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), 
     let mut samples = families.family("node_udp_queues", Type::Gauge, help);
     for (file, version) in [("udp", "v4"), ("udp6", "v6")] {
         let path = machine.host.net(file);
-        let text = match read(&path) {
+        let text = match machine.host.table(&path) {
             // Without IPv6 there is no such file, and nothing is missing.
             Err(Failure::Absent(_)) if version == "v6" => return Ok(()),
             other => other?,

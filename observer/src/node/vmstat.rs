@@ -2,12 +2,12 @@
 
 use procfs::{FromRead as _, VmStat};
 
-use super::host::{Failure, read};
+use super::host::Failure;
 use super::{Families, Machine, Type};
 
 pub(super) fn collect(machine: &Machine, families: &mut Families) -> Result<(), Failure> {
     let path = machine.host.proc("vmstat");
-    let text = read(&path)?;
+    let text = machine.host.table(&path)?;
     let fields = VmStat::from_read(text.as_bytes()).map_err(|_| Failure::Garbage(path))?;
     for (field, value) in fields.0 {
         if !machine.filters.vmstat_fields.is_match(&field) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 use crate::export::agent::{Observed, Statistics};
 use crate::export::catalog::Metric;
-use crate::export::families::{Families, Source};
+use crate::export::families::{Families, Source, Type};
 use crate::export::status::Status;
 use crate::export::{Agent, Fact, Limits, Recorder, Symbol, Symbols};
 use crate::ledger::Ledger;
@@ -142,22 +142,28 @@ fn each_path_has_its_answer() {
     until(|| server.count(|scrapes| scrapes.served.load(Ordering::Relaxed)) == 1);
 }
 
-struct One;
+struct Many;
 
-impl Source for One {
+impl Source for Many {
     fn read(&self, families: &mut Families) {
-        families.gauge("node_one", "One.", 1.0);
+        let mut samples = families.family("node_many", Type::Gauge, "Many.");
+        for number in 0..5_000 {
+            samples.put(&[("number", &number.to_string())], 1.0);
+        }
     }
 }
 
 #[test]
 fn what_is_read_at_the_scrape_comes_after_what_is_kept() {
-    let sources = Sources::new(vec![Box::new(One)]);
+    let sources = Sources::new(vec![Box::new(Many)]);
     let server = Server::with(Patience::default(), sources);
     let answer = server.ask("GET", "/metrics");
-    let (_, after) = answer.split_once("observer_start_time_seconds ").unwrap();
-    let read = "# HELP node_one One.\n# TYPE node_one gauge\nnode_one 1\n";
-    assert!(after.contains(read), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    // The length of a chunk and the chunk, in turns.
+    let text: String = body.split("\r\n").skip(1).step_by(2).collect();
+    let (_, after) = text.split_once("observer_start_time_seconds ").unwrap();
+    assert!(after.contains("# HELP node_many Many.\n# TYPE node_many gauge\nnode_many{"));
+    assert_eq!(after.matches("node_many{number=\"").count(), 5_000);
 }
 
 #[test]

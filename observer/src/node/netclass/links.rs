@@ -144,6 +144,10 @@ impl Link {
         (name, link)
     }
 
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
     /// The value of an attribute by its name in sysfs; `None` where that has to be read.
     pub(super) fn figure(&self, attribute: &str) -> Option<f64> {
         // These two have a value while the device is up.
@@ -232,7 +236,7 @@ mod tests {
         let links = dump().unwrap();
         assert!(links.contains_key("lo"), "{links:?}");
         for (name, link) in links {
-            let files = Attributes::of(&Path::new("/sys/class/net").join(&name)).unwrap();
+            let mut files = Attributes::of(&Path::new("/sys/class/net").join(&name)).unwrap();
             for attribute in FIGURES {
                 let file = files.read(attribute).filter(|text| !text.is_empty());
                 let figure = link.figure(attribute).map(|figure| figure.to_string());
