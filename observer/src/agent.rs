@@ -36,6 +36,7 @@ pub mod record;
 mod reload;
 pub mod replay;
 pub mod rules;
+mod strangers;
 mod watch;
 
 use asked::Asked;

@@ -79,7 +79,7 @@ pub struct Connection {
     pub vantage: Side,
     /// The cgroup of the other end, where that is observed on this node too.
     pub other_end: Option<u64>,
-    /// This is the server's end, and the client's is observed on another node.
+    /// This is the server's end, and the client's is observed on another node, or may be.
     pub elsewhere: bool,
     /// It was under way when it was first seen, and it speaks PostgreSQL.
     pub joined_sql: bool,

@@ -238,6 +238,11 @@ impl Observed for Seen {
                     "early_dropped",
                     self.sum(|s| s.early_dropped.get()),
                 ),
+                (
+                    "correlate",
+                    "client_unknown",
+                    self.sum(|s| s.unattributed.get()),
+                ),
                 ("select", "events_lost", selecting.overflows),
             ],
             rings: rings.collect(),

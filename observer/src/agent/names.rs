@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
+use super::strangers::Strangers;
+use crate::clock;
 use crate::config::Config;
 use crate::correlate::Connection;
-use crate::correlate::vantage::Elsewhere;
+use crate::correlate::vantage::{Elsewhere, Whereabouts};
 use crate::export::{Symbol, Symbols};
 use crate::interpret::{Peer, Services};
 use crate::workloads::directory::{self, Directory, Pod};
@@ -112,6 +114,7 @@ pub(super) struct Others {
     /// The node that this agent is on; without it nobody is known to be on another.
     node: Option<String>,
     wanted: Wanted,
+    strangers: Mutex<Strangers>,
 }
 
 impl Others {
@@ -120,29 +123,51 @@ impl Others {
             directory,
             node,
             wanted,
+            strangers: Mutex::default(),
         }
+    }
+
+    fn may_become_known(&self, client: IpAddr) -> bool {
+        self.strangers().may_become_known(client, clock::now())
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        let strangers = self.strangers.lock();
+        strangers.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Elsewhere for Others {
-    fn observes(&self, client: IpAddr) -> bool {
-        let (Some(node), Some(directory::Peer::Pod(pod))) =
-            (self.node.as_deref(), self.directory.at(client))
-        else {
-            return false;
+    fn observes(&self, client: IpAddr) -> Whereabouts {
+        let Some(node) = self.node.as_deref() else {
+            return Whereabouts::Unobserved;
         };
-        !pod.node.is_empty() && pod.node != node && self.wanted.selects(&pod)
+        match self.directory.at(client) {
+            Some(directory::Peer::Pod(pod)) => {
+                let is_elsewhere = !pod.node.is_empty() && pod.node != node;
+                if is_elsewhere && self.wanted.selects(&pod) {
+                    Whereabouts::Observed
+                } else {
+                    Whereabouts::Unobserved
+                }
+            }
+            None if !client.is_loopback() && self.may_become_known(client) => Whereabouts::Unknown,
+            Some(directory::Peer::Named(_)) | None => Whereabouts::Unobserved,
+        }
     }
 
     fn generation(&self) -> u64 {
-        // Both only rise, and so does their sum.
+        // All of them only rise, and so does their sum.
         let told = self.directory.generation();
+        let ended = self.strangers().ended(clock::now());
         told.wrapping_add(self.wanted.generation())
+            .wrapping_add(ended)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Whereabouts::{Observed, Unknown, Unobserved};
     use super::*;
 
     #[test]
@@ -168,16 +193,18 @@ mod tests {
             ..Pod::default()
         };
         let before = here.generation();
-        for (last, namespace, node, is_observed) in [
-            (1, "naytife", "two", true),
-            (2, "naytife", "one", false),
-            (3, "kube-system", "two", false),
-            (4, "naytife", "", false),
+        for (last, namespace, node, whereabouts) in [
+            (1, "naytife", "two", Observed),
+            (2, "naytife", "one", Unobserved),
+            (3, "kube-system", "two", Unobserved),
+            (4, "naytife", "", Unobserved),
         ] {
-            directory.set_pod(pod(last, namespace, node));
             let address = [10, 0, 0, last].into();
-            assert_eq!(here.observes(address), is_observed, "{namespace} {node}");
-            assert!(!nowhere.observes(address));
+            // A pod that has just begun is not known at first.
+            assert_eq!(here.observes(address), Unknown);
+            directory.set_pod(pod(last, namespace, node));
+            assert_eq!(here.observes(address), whereabouts, "{namespace} {node}");
+            assert_eq!(nowhere.observes(address), Unobserved);
         }
         let known = here.generation();
         assert_ne!(known, before);
@@ -189,13 +216,18 @@ mod tests {
         let observed = [1, 3].map(|last| here.observes([10, 0, 0, last].into()));
         assert_eq!(
             observed,
-            [false, true],
+            [Unobserved, Observed],
             "as the configuration in force has it"
         );
         let everything = Config::default();
         wanted.replace(&everything, &selectors(&everything));
-        assert!(here.observes([10, 0, 0, 1].into()));
+        assert_eq!(here.observes([10, 0, 0, 1].into()), Observed);
         directory.remove_pod("1");
-        assert!(!here.observes([10, 0, 0, 1].into()));
+        assert_eq!(here.observes([10, 0, 0, 1].into()), Unknown);
+        assert_eq!(here.observes([127, 0, 0, 1].into()), Unobserved);
+        let (key, addresses) = ("service", vec![[10, 0, 0, 1].into()]);
+        let name = "pooler".to_owned();
+        directory.set_addressee(key, directory::Addressee { name, addresses });
+        assert_eq!(here.observes([10, 0, 0, 1].into()), Unobserved);
     }
 }

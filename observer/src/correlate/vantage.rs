@@ -10,6 +10,10 @@
 //!   client's end, observed ───────▶ server's end: Elsewhere says by the client's address
 //!   counts                          does not        that it is observed on node 1
 //! ```
+//!
+//! A client whose address nobody knows may be a pod that has just begun, of which the other node
+//! knows before this one does. Until that is known it is taken for observed: what it asks for is
+//! missed here rather than counted twice, and [`Whereabouts::Unknown`] counts what is missed.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,10 +25,22 @@ use observer_ebpf::{Identity, Opener, Protocol};
 use crate::decode::Side;
 use crate::reassemble::ConnectionKey;
 
+/// Whether a client is observed on another node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It is not.
+    #[default]
+    Unobserved,
+    /// It is.
+    Observed,
+    /// Nobody knows its address yet.
+    Unknown,
+}
+
 /// Who is observed on other nodes, by agents that select alike.
 pub trait Elsewhere: Send + Sync {
     /// Whether a client at this address is.
-    fn observes(&self, client: IpAddr) -> bool;
+    fn observes(&self, client: IpAddr) -> Whereabouts;
 
     /// Another number once an answer may be another one, or somebody may have another name.
     fn generation(&self) -> u64;
@@ -32,8 +48,8 @@ pub trait Elsewhere: Send + Sync {
 
 /// Nobody is.
 impl Elsewhere for () {
-    fn observes(&self, _client: IpAddr) -> bool {
-        false
+    fn observes(&self, _client: IpAddr) -> Whereabouts {
+        Whereabouts::Unobserved
     }
 
     fn generation(&self) -> u64 {
@@ -54,15 +70,23 @@ pub enum Observed {
         /// which poolers are known, or it owns the facts.
         needed: bool,
     },
+    /// On another one, or nowhere.
+    Unknown,
+}
+
+/// Whether what is asked for in a protocol counts at one end alone; HTTP has metrics for both.
+#[must_use]
+pub fn counted_once(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Postgres | Protocol::Redis)
 }
 
 /// Whether a connection is decoded at this end.
 #[must_use]
 pub fn decoded_here(protocol: Protocol, vantage: Side, other: Observed) -> bool {
-    let counted_once = matches!(protocol, Protocol::Postgres | Protocol::Redis);
     match other {
-        _ if !counted_once || vantage == Side::Client => true,
-        Observed::Nowhere => true,
+        _ if !counted_once(protocol) || vantage == Side::Client => true,
+        // What is unknown is read on, to be in step once it is known.
+        Observed::Nowhere | Observed::Unknown => true,
         Observed::Here => false,
         Observed::Elsewhere { needed } => needed && protocol == Protocol::Postgres,
     }

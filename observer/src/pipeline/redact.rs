@@ -180,6 +180,7 @@ impl Redactor {
             verdicts: &**verdicts,
             vantages,
             out: exchanges,
+            unattributed: &mut 0,
             generation: 0,
             detect_bytes: settings.detect_bytes,
             detect_turns: settings.detect_turns,

@@ -9,7 +9,7 @@ use zerocopy::IntoBytes as _;
 use super::VerdictSink;
 use super::conversation::{Conversation, Protocols};
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::{Observed, OtherEnd, Registration, Vantages};
+use crate::correlate::vantage::{Observed, OtherEnd, Registration, Vantages, Whereabouts};
 use crate::correlate::{Body, Connection, Exchange};
 use crate::decode::Side;
 use crate::ledger::{Fate, Ledger};
@@ -37,6 +37,8 @@ pub(super) struct Context<'a> {
     /// Of what is known of other nodes, and of names.
     pub(super) generation: u64,
     pub(super) out: &'a mut Vec<Exchange>,
+    /// What SQL and Redis said of clients that nobody knows, which counts nowhere here.
+    pub(super) unattributed: &'a mut u64,
     pub(super) detect_bytes: usize,
     pub(super) detect_turns: u32,
 }
@@ -46,8 +48,8 @@ pub(super) struct Context<'a> {
 pub(super) struct Session {
     identity: Option<Identity>,
     place: Option<Registration>,
-    /// Its peer is observed on another node, and the generation that says so.
-    elsewhere: bool,
+    /// Whether its peer is observed on another node, and the generation that says so.
+    elsewhere: Whereabouts,
     generation: u64,
     /// The server has let a PostgreSQL client in.
     serves_sql: bool,
@@ -256,7 +258,9 @@ impl Session {
     fn observed(&self, context: &Context<'_>) -> Observed {
         if self.other_end().is_some() {
             Observed::Here
-        } else if self.elsewhere {
+        } else if self.elsewhere == Whereabouts::Unknown {
+            Observed::Unknown
+        } else if self.elsewhere == Whereabouts::Observed {
             // The other node cannot know whether this end is a pooler's.
             let is_told = self.serves_sql || self.joined_sql;
             Observed::Elsewhere {
@@ -267,9 +271,11 @@ impl Session {
         }
     }
 
-    /// Whether this is the server's end of a connection that counts on another node.
+    /// Whether this is the server's end of a connection that counts on another node, or may.
     fn is_counted_elsewhere(&self) -> bool {
-        self.elsewhere && self.side() == Side::Server && self.other_end().is_none()
+        self.elsewhere != Whereabouts::Unobserved
+            && self.side() == Side::Server
+            && self.other_end().is_none()
     }
 
     fn look_elsewhere(&mut self, identity: &Identity, context: &Context<'_>) {

@@ -35,6 +35,9 @@ pub struct Statistics {
     pub processes: Number,
     /// Exchanges and connection events handed on.
     pub exchanges: Number,
+    /// What SQL and Redis connections said whose client nobody knows: counted at neither end here,
+    /// where it may be observed on another node.
+    pub unattributed: Number,
     /// Polls that found records.
     pub polls: Number,
     /// Bytes the last poll found in the ring.

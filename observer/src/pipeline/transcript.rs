@@ -110,6 +110,7 @@ impl Transcript {
             verdicts: &(),
             vantages,
             out: exchanges,
+            unattributed: &mut 0,
             generation: 0,
             detect_bytes: settings.detect_bytes,
             detect_turns: settings.detect_turns,

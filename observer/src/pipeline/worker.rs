@@ -38,6 +38,7 @@ pub struct Worker {
     out: Vec<Exchange>,
     newest: Timestamp,
     processes: u64,
+    unattributed: u64,
     /// See [`Elsewhere::generation`](crate::correlate::vantage::Elsewhere), and when it was looked at.
     generation: (u64, Timestamp),
 }
@@ -63,6 +64,7 @@ impl Worker {
             verdicts,
             newest: Timestamp::default(),
             processes: 0,
+            unattributed: 0,
         }
     }
 
@@ -113,6 +115,8 @@ impl Worker {
         let statistics = &self.books.statistics;
         statistics.publish(self.table.counts(), self.table.len());
         statistics.fill.set(polled.bytes);
+        let unattributed = std::mem::take(&mut self.unattributed);
+        statistics.unattributed.add(unattributed);
         if polled.records > 0 {
             statistics.polls.add(1);
             statistics.records.add(polled.records);
@@ -157,6 +161,7 @@ impl Worker {
             vantages: &self.vantages,
             generation: self.generation.0,
             out: &mut self.out,
+            unattributed: &mut self.unattributed,
             detect_bytes: self.settings.detect_bytes,
             detect_turns: self.settings.detect_turns,
         };

@@ -7,7 +7,7 @@ use super::detecting::{Bounds, Detecting, Told};
 use super::settle::settle;
 use super::{Context, Session, Spoken, State, likely_vantage};
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::{Observed, decoded_here};
+use crate::correlate::vantage::{Observed, counted_once, decoded_here};
 use crate::correlate::{Body, Exchange};
 use crate::decode::detect::server_name;
 use crate::decode::{Fed, Lost, Side};
@@ -187,7 +187,11 @@ impl Session {
                 body,
             });
         });
-        spoken.confirmed |= context.out.len() > said;
+        let said = context.out.len() - said;
+        spoken.confirmed |= said > 0;
+        if vantage == Side::Server && other == Observed::Unknown && counted_once(spoken.protocol) {
+            *context.unattributed += said as u64;
+        }
         let now = spoken.conversation.held();
         settle(context.ledger, &input, fed, &mut spoken.held, now);
         match fed.lost {

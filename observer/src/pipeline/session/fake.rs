@@ -170,6 +170,7 @@ pub(super) struct Run {
     pub(super) said: Vec<String>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) kernel: Kernel,
+    pub(super) unattributed: u64,
 }
 
 impl Run {
@@ -211,6 +212,7 @@ impl Run {
             said,
             ledger: books.ledger,
             kernel,
+            unattributed: books.statistics.unattributed.get(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use observer_ebpf::{Direction, Opener, Protocol, Reason};
 
 use super::fake::Run;
-use crate::correlate::vantage::{Elsewhere, Vantages};
+use crate::correlate::vantage::{Elsewhere, Vantages, Whereabouts};
 use crate::decode::Side;
 use crate::ledger::Fate;
 use crate::pipeline::Settings;
@@ -311,13 +311,18 @@ fn where_both_sides_sound_alike_the_ports_tell_who_serves() {
 /// The client's address of [`End::pair`] is observed on another node from this look on.
 struct Observed {
     from: u64,
+    before: Whereabouts,
     looks: AtomicU64,
 }
 
 impl Elsewhere for Observed {
-    fn observes(&self, client: IpAddr) -> bool {
+    fn observes(&self, client: IpAddr) -> Whereabouts {
         let known = self.looks.load(Ordering::Relaxed) >= self.from;
-        known && client == Ipv4Addr::new(127, 0, 0, 2)
+        match client == Ipv4Addr::new(127, 0, 0, 2) {
+            true if known => Whereabouts::Observed,
+            true => self.before,
+            false => Whereabouts::Unobserved,
+        }
     }
 
     fn generation(&self) -> u64 {
@@ -326,8 +331,12 @@ impl Elsewhere for Observed {
 }
 
 fn observed(from: u64, owner: Side) -> Vantages {
-    let looks = AtomicU64::new(0);
-    Vantages::new(Box::new(Observed { from, looks }), owner)
+    let others = Observed {
+        from,
+        before: Whereabouts::Unobserved,
+        looks: AtomicU64::new(0),
+    };
+    Vantages::new(Box::new(others), owner)
 }
 
 /// The server's end of a connection on which each says one line, and one more.
@@ -392,6 +401,87 @@ fn a_client_that_is_known_late_counts_elsewhere_from_then_on() {
             "2: server elsewhere",
             "2: evicted",
         ]
+    );
+    assert_eq!(run.ledger.settled(Fate::SkippedOtherEnd), 2);
+}
+
+/// Nobody knows who the client is until this look; from then on it is nobody's.
+struct Stranger {
+    until: u64,
+    looks: AtomicU64,
+}
+
+impl Elsewhere for Stranger {
+    fn observes(&self, _client: IpAddr) -> Whereabouts {
+        if self.looks.load(Ordering::Relaxed) < self.until {
+            Whereabouts::Unknown
+        } else {
+            Whereabouts::Unobserved
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.looks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+#[test]
+fn a_client_that_nobody_knows_is_missed_until_it_is_known_and_read_all_the_time() {
+    for line in [b"Q\n", b"P\n"] {
+        let mut server = End::pair(1, 2).1;
+        let mut r = Recording::default();
+        server.accepted(10, &mut r);
+        server.receive(20, line, &mut r);
+        // A tenth of a second passes.
+        server.send(100_000_030, b"A\n", &mut r);
+        server.receive(100_000_040, line, &mut r);
+        let stranger = Stranger {
+            until: 2,
+            looks: AtomicU64::new(0),
+        };
+        let vantages = Vantages::new(Box::new(stranger), Side::Client);
+        let run = Run::among(&r, Settings::default(), vantages);
+        assert_eq!(run.said[0], "2: server elsewhere", "{:?}", run.said);
+        assert!(
+            run.said.contains(&"2: server".to_owned()),
+            "told again once it is nobody's: {:?}",
+            run.said
+        );
+        // What was said before belongs to nobody, and is counted as that.
+        let known = run
+            .said
+            .iter()
+            .position(|said| said == "2: server")
+            .unwrap();
+        let before = run.said[..known].iter();
+        let exchange = ["2: asked", "2: let in", "2: answered"];
+        let before = before.filter(|said| exchange.contains(&said.as_str()));
+        assert_eq!(run.unattributed, before.count() as u64);
+        assert!(run.unattributed > 0);
+        assert_eq!(run.ledger.settled(Fate::SkippedOtherEnd), 0);
+        assert!(!run.kernel.told().contains(&(2, Protocol::OtherEnd, 0)));
+    }
+}
+
+#[test]
+fn a_client_that_turns_out_to_be_observed_counts_nothing_here() {
+    let mut server = End::pair(1, 2).1;
+    let mut r = Recording::default();
+    server.accepted(10, &mut r);
+    server.receive(20, b"Q\n", &mut r);
+    server.send(100_000_030, b"A\n", &mut r);
+    server.receive(100_000_040, b"Q\n", &mut r);
+    let others = Observed {
+        from: 2,
+        before: Whereabouts::Unknown,
+        looks: AtomicU64::new(0),
+    };
+    let vantages = Vantages::new(Box::new(others), Side::Client);
+    let run = Run::among(&r, Settings::default(), vantages);
+    assert!(
+        !run.said.contains(&"2: server".to_owned()),
+        "{:?}",
+        run.said
     );
     assert_eq!(run.ledger.settled(Fate::SkippedOtherEnd), 2);
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::script::{Act, End as Ended, Fetch, Style};
 use super::*;
 use crate::correlate::Connection;
-use crate::correlate::vantage::Elsewhere;
+use crate::correlate::vantage::{Elsewhere, Whereabouts};
 use crate::decode::Side;
 use crate::export::{Metric, Symbols};
 use crate::interpret::{Peer, Services};
@@ -78,12 +78,17 @@ struct Others {
 }
 
 impl Elsewhere for Others {
-    fn observes(&self, client: IpAddr) -> bool {
-        (0..NAMES.len()).any(|who| {
+    fn observes(&self, client: IpAddr) -> Whereabouts {
+        let is_observed = (0..NAMES.len()).any(|who| {
             IpAddr::from(address(who)) == client
                 && self.world.nodes[who] != self.node
                 && self.world.selected[who]
-        })
+        });
+        if is_observed {
+            Whereabouts::Observed
+        } else {
+            Whereabouts::Unobserved
+        }
     }
 
     fn generation(&self) -> u64 {
