@@ -216,6 +216,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         needs,
         statements,
         wanted,
+        namespaces: asked.namespaces(),
         books: reloads,
         files,
     };

@@ -12,7 +12,7 @@ use crate::capture::capabilities::{self, Duty};
 use crate::config::Config;
 use crate::workloads::Directory;
 use crate::workloads::engines::Engines;
-use crate::workloads::kubernetes::{Books, Kubernetes};
+use crate::workloads::kubernetes::{Books, Kubernetes, Namespaces};
 use crate::workloads::pod_logs::PodLogs;
 
 /// Asks as long as it is there, and writes to the directory.
@@ -52,6 +52,11 @@ impl Asked {
         if let Some(kubernetes) = &self.kubernetes {
             kubernetes.wait();
         }
+    }
+
+    /// Where the API is asked, the namespaces in which it is.
+    pub(super) fn namespaces(&self) -> Option<Namespaces> {
+        self.kubernetes.as_ref().map(Kubernetes::namespaces)
     }
 
     /// How the API answers, where it is asked.

@@ -19,6 +19,7 @@ use crate::correlate::postgres::Shared;
 use crate::export::agent::Reloads;
 use crate::interpret::{Needs, Plan};
 use crate::workloads::Selectors;
+use crate::workloads::kubernetes::Namespaces;
 
 /// Keys, and sections, that take effect at once.
 const LIVE: [&str; 3] = ["rules", "cgroups", "select."];
@@ -67,6 +68,8 @@ pub(super) struct Reload {
     pub(super) needs: Needs,
     pub(super) statements: Arc<Shared>,
     pub(super) wanted: Wanted,
+    /// Where the Kubernetes API is asked.
+    pub(super) namespaces: Option<Namespaces>,
     pub(super) books: Arc<Books>,
     pub(super) files: Files,
 }
@@ -127,6 +130,9 @@ impl Reload {
         self.needs.replace(Arc::clone(&next.plan));
         self.wanted.replace(&next.config, &next.selectors);
         self.statements.ask_again();
+        if let Some(namespaces) = &self.namespaces {
+            namespaces.replace(&next.config.select.namespaces);
+        }
         let cgroups: Vec<_> = next.named.iter().map(|path| path.display()).collect();
         tracing::info!(
             routes = next.plan.routes.iter().count(),
@@ -143,14 +149,6 @@ impl Reload {
             tracing::warn!(
                 keys = waiting.join(", "),
                 "what changed here takes effect at the next start"
-            );
-        }
-        let namespaces = |config: &Config| config.select.namespaces.clone();
-        if next.config.kubernetes.node.is_some()
-            && namespaces(&next.config) != namespaces(&self.started)
-        {
-            tracing::warn!(
-                "pods of other nodes are asked for in the namespaces of the start until the next one"
             );
         }
     }

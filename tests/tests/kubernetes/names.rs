@@ -7,7 +7,7 @@ use observer::workloads::directory::Kind;
 use observer_tests::apiserver::{ApiServer, fixture};
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::scene::{NODE, Scene};
 
 /// A pod's uid, as it was recorded.
 fn uid(name: &str) -> Result<String> {
@@ -283,4 +283,49 @@ fn a_pod_that_is_given_to_this_node_is_known_whichever_watch_tells_first() -> Re
         ensure!(scene.directory.pod("x").is_some(), "round {round}");
     }
     Ok(())
+}
+
+#[test]
+fn namespaces_that_are_selected_later_are_asked_for_and_others_let_go() -> Result<()> {
+    let server = ApiServer::start(None)?;
+    let set = |namespace: &str, name: &str, node: &str| {
+        server.set(
+            "pods",
+            json!({
+                "metadata": { "namespace": namespace, "name": name, "uid": name },
+                "spec": { "nodeName": node }, "status": {},
+            }),
+        );
+    };
+    set("a", "one", "worker-2");
+    set("b", "two", "worker-2");
+    set("b", "mine", NODE);
+    let scene = Scene::start(&server, &["a"])?;
+    scene.kubernetes.wait();
+    let known = || -> Vec<String> {
+        let pods = scene.directory.pods();
+        let mut names: Vec<String> = pods.iter().map(|pod| pod.name.clone()).collect();
+        names.sort();
+        names
+    };
+    ensure!(known() == ["mine", "one"], "{:?}", known());
+    for (namespaces, expected) in [
+        (vec!["b"], vec!["mine", "two"]),
+        (vec![], vec!["mine", "one", "two"]),
+        (vec!["a", "b"], vec!["mine", "one", "two"]),
+        (vec!["a"], vec!["mine", "one"]),
+    ] {
+        let namespaces: Vec<String> = namespaces.into_iter().map(str::to_owned).collect();
+        scene.kubernetes.namespaces().replace(&namespaces);
+        scene.until("known", || known() == expected)?;
+        // Of what is watched now, what comes later is told.
+        set("a", "late", "worker-2");
+        let is_watched = expected.contains(&"one");
+        scene.until("late", || {
+            known().contains(&"late".to_owned()) == is_watched
+        })?;
+        server.remove("pods", "a", "late");
+        scene.until("gone", || known() == expected)?;
+    }
+    scene.recovers()
 }

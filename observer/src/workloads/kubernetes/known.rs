@@ -23,8 +23,8 @@ use crate::workloads::directory::{Addressee, Directory, label_of_service};
 /// See the module.
 pub(super) struct Known {
     directory: Directory,
-    /// Of this node, then of other nodes, a shelf for each namespace that is watched.
-    pub(super) pods: Vec<Shelf<SaidPod>>,
+    /// By the number of the watch: a shelf for each that is kept.
+    pub(super) pods: BTreeMap<usize, Shelf<SaidPod>>,
     pub(super) services: Shelf<SaidService>,
     pub(super) slices: Shelf<SaidSlice>,
     told: BTreeMap<String, Addressee>,
@@ -33,10 +33,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(directory: Directory, shelves: usize) -> Self {
+    pub(super) fn new(directory: Directory) -> Self {
         Self {
             directory,
-            pods: (0..shelves).map(|_| Shelf::default()).collect(),
+            pods: BTreeMap::new(),
             services: Shelf::default(),
             slices: Shelf::default(),
             told: BTreeMap::new(),
@@ -44,9 +44,22 @@ impl Known {
         }
     }
 
+    /// A watch of pods by this number begins; what one tells that has not, or ended, is not kept.
+    pub(super) fn begin_pods(&mut self, watch: usize) {
+        self.pods.insert(watch, Shelf::default());
+    }
+
+    /// A watch of pods has ended: what it alone told holds no more.
+    pub(super) fn end_pods(&mut self, watch: usize) {
+        // A list of nothing.
+        self.pod(watch, Event::Begun);
+        self.pod(watch, Event::Complete);
+        self.pods.remove(&watch);
+    }
+
     /// Takes what a watch of pods told; returns how many had no room.
     pub(super) fn pod(&mut self, watch: usize, event: Event<SaidPod>) -> usize {
-        let Some(kept) = self.pods.get_mut(watch) else {
+        let Some(kept) = self.pods.get_mut(&watch) else {
             return 0;
         };
         let mut refused = 0;
@@ -56,7 +69,7 @@ impl Known {
                 Change::Gone(pod) => {
                     // Two watches tell of one pod as it is given to a node, in no order.
                     // And one of the kubelet's own keeps its uid there as the API's changes.
-                    let mut others = self.pods.iter().flat_map(Shelf::iter);
+                    let mut others = self.pods.values().flat_map(Shelf::iter);
                     match others.find(|other| other.pod.uid == pod.pod.uid) {
                         Some(other) => self.directory.set_pod(other.pod.clone()),
                         None => self.directory.remove_pod(&pod.pod.uid),
@@ -103,7 +116,7 @@ impl Known {
     }
 
     fn addressees(&self) -> BTreeMap<String, Addressee> {
-        let pods = || self.pods.iter().flat_map(Shelf::iter);
+        let pods = || self.pods.values().flat_map(Shelf::iter);
         let by_uid: HashMap<&str, &SaidPod> = pods().map(|pod| (&*pod.uid, pod)).collect();
         let own = pods().flat_map(|pod| &pod.pod.addresses);
         let own: HashSet<IpAddr> = own.copied().collect();
@@ -141,7 +154,7 @@ impl Known {
     /// Addresses of nodes, as their pods say.
     fn nodes(&self) -> BTreeMap<&str, BTreeSet<IpAddr>> {
         let mut nodes: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
-        for pod in self.pods.iter().flat_map(Shelf::iter) {
+        for pod in self.pods.values().flat_map(Shelf::iter) {
             if !pod.pod.node.is_empty() && !pod.host.is_empty() {
                 let addresses = nodes.entry(&pod.pod.node).or_default();
                 addresses.extend(&pod.host);
