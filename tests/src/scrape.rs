@@ -49,6 +49,14 @@ impl Scrape {
         Ok(Self { samples, types })
     }
 
+    /// Both in one, as if one process had answered: sums over it are sums over both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.samples.extend(other.samples);
+        self.types.extend(other.types);
+        self
+    }
+
     /// Every family and its type.
     pub fn types(&self) -> &BTreeMap<String, String> {
         &self.types

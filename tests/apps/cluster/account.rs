@@ -24,6 +24,7 @@ const EXECUTIONS: &str = "naytife_database_query_duration_seconds_count";
 const UNTIMED: &str = "naytife_database_executions_untimed_total";
 const HOPS: &str = "naytife_database_hop_executions_total";
 const COMMANDS: &str = "naytife_redis_commands_total";
+const ABORTED: &str = "naytife_http_client_requests_aborted_total";
 const GRAPH: &str = "naytife_service_requests_total";
 /// What kubelet asks for, and nobody else.
 const PROBE: (&str, &str, u16) = ("GET", "/ready", 200);
@@ -121,10 +122,16 @@ pub(crate) fn account(
                 .select(GRAPH)
                 .with("client", client)
                 .with("server", server);
+            // What a server on its way out did not answer is in the graph, as failed, and in no
+            // load generator's books.
+            let aborted = scrape
+                .select(ABORTED)
+                .with("service", client)
+                .with("peer", server);
             line(
                 &format!("{client} to {server}, {protocol}"),
                 count,
-                counted.sum(),
+                counted.sum() - aborted.sum(),
             )
         });
         all.insert("the service graph", edges.into());
@@ -167,8 +174,8 @@ fn line(what: &str, sent: u64, counted: f64) -> Line {
     }
 }
 
-/// What is new since then; what counts from nothing again has nothing to be taken off.
-pub(crate) fn since(now: &Account, then: &Account, restarted: bool) -> Account {
+/// What is new since then.
+pub(crate) fn since(now: &Account, then: &Account) -> Account {
     let of = |group: &str, what: &str| {
         let lines = then.get(group).into_iter().flatten();
         lines.clone().find(|line| line.what == what)
@@ -181,7 +188,7 @@ pub(crate) fn since(now: &Account, then: &Account, restarted: bool) -> Account {
             Line {
                 what: line.what.clone(),
                 sent: line.sent - sent,
-                counted: line.counted - if restarted { 0 } else { counted },
+                counted: line.counted - counted,
             }
         });
         new.insert(

@@ -24,6 +24,11 @@ const RATE: u32 = 100;
 const CONNECT: Duration = Duration::from_secs(1);
 /// Load while nothing else happens.
 const CALM: Duration = Duration::from_secs(10);
+/// Load while the agents are replaced.
+const UPDATE: Duration = Duration::from_secs(25);
+/// Requests and statements that two loads of four connections each have under way when an agent
+/// goes and when one comes, on two nodes.
+const UNDER_WAY: u64 = 32;
 
 /// Everything, in the order in which it is proved.
 pub(crate) fn prove(cluster: &mut Cluster, table: &mut Table) -> Result<()> {
@@ -76,7 +81,7 @@ pub(crate) fn prove(cluster: &mut Cluster, table: &mut Table) -> Result<()> {
         load: Load::default(),
         seed: 0,
         before: Account::new(),
-        restarted: false,
+        parted: None,
     };
     trial.prove(table)
 }
@@ -88,7 +93,8 @@ struct Trial<'a> {
     load: Load,
     seed: u64,
     before: Account,
-    restarted: bool,
+    /// What agents said last that are gone since the last comparison.
+    parted: Option<Scrape>,
 }
 
 /// What a round came to.
@@ -143,10 +149,23 @@ impl Trial<'_> {
     fn updated(&mut self, table: &mut Table) -> Result<()> {
         say("load, and the agents are updated one after the other, to least-privilege");
         let nodes = self.cluster.nodes.len();
-        let updated = self.round(Duration::from_secs(25), |trial| {
+        let mut gap = Duration::ZERO;
+        let updated = self.round(UPDATE, |trial| {
             thread::sleep(Duration::from_secs(2));
-            trial.agents = Agents::roll_out(&trial.cluster.control, "least-privilege", nodes)?;
-            trial.restarted = true;
+            let control = &trial.cluster.control;
+            let parting = trial.agents.part(control)?;
+            trial.agents = Agents::roll_out(control, "least-privilege", nodes)?;
+            let parted = parting
+                .join()
+                .map_err(|_| anyhow!("the look-out panicked"))??;
+            // Kubelet says the second in which an agent was ready.
+            let ready = Agents::ready_since(control)?.into_iter();
+            let ready: Duration = ready.map(|since| since + Duration::from_secs(1)).sum();
+            let said = parted.iter().map(|last| last.said).sum();
+            // Of all nodes together, so that it does not matter which of them is whose.
+            gap = ready.saturating_sub(said);
+            let texts: String = parted.into_iter().map(|last| last.text).collect();
+            trial.parted = Some(Scrape::parse(&texts)?);
             Ok(())
         })?;
         let what = "least-privilege: agents Ready after a rolling update";
@@ -155,6 +174,9 @@ impl Trial<'_> {
             if is_exact_by_line(group) {
                 let what = format!("rolling update, at most what was issued: {group}");
                 table.lines(&what, lines, |line| line.counted <= line.sent);
+            }
+            if *group != SHOPS {
+                missed(table, group, lines, gap);
             }
         }
         say("load");
@@ -216,12 +238,36 @@ impl Trial<'_> {
         self.load.backend.add(sent.next().unwrap_or_default());
         self.load.deployer.add(sent.next().unwrap_or_default());
         let scrape = self.agents.settled(&self.cluster.control)?;
-        let now = account(&self.load, &scrape, &self.cluster.logs(), &network)?;
-        let restarted = std::mem::take(&mut self.restarted);
-        let account = account::since(&now, &self.before, restarted);
+        let of = |scrape: &Scrape| account(&self.load, scrape, &self.cluster.logs(), &network);
+        let now = of(&scrape)?;
+        let account = match self.parted.take() {
+            None => account::since(&now, &self.before),
+            Some(parted) => account::since(&of(&parted.and(scrape.clone()))?, &self.before),
+        };
         self.before = now;
         Ok(Round { account, scrape })
     }
+}
+
+/// While a node has no agent, what passes there is missed, and nothing else is: of a load that is
+/// the same all the time, the part that this time is of it, and what was under way as it began and
+/// ended.
+fn missed(table: &mut Table, group: &str, lines: &[Line], gap: Duration) {
+    let sum = |of: fn(&Line) -> u64| lines.iter().map(of).sum::<u64>();
+    let (sent, counted) = (sum(|line| line.sent), sum(|line| line.counted));
+    let share = gap.as_millis().min(UPDATE.as_millis());
+    let most = u128::from(sent) * share / UPDATE.as_millis();
+    let most = u64::try_from(most).unwrap_or(u64::MAX) + UNDER_WAY;
+    let missed = sent.saturating_sub(counted);
+    table.fact(
+        &format!(
+            "rolling update, missed within {:.1} s without an agent: {group}",
+            gap.as_secs_f64()
+        ),
+        &format!("at most {most} of {sent}"),
+        &missed,
+        missed <= most,
+    );
 }
 
 /// Whether each line of a group is to be met; names of statements are not known to agents that
