@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -16,9 +18,14 @@ pub(crate) fn top() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
-/// Says what is done next.
+/// Says what is done next, and after the first how many minutes it took to come there.
 pub(crate) fn step(what: &str) {
-    eprintln!("==> {what}");
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let seconds = FIRST.get_or_init(Instant::now).elapsed().as_secs();
+    match seconds {
+        0 => eprintln!("==> {what}"),
+        _ => eprintln!("==> {what} ({}:{:02})", seconds / 60, seconds % 60),
+    }
 }
 
 /// The user's cargo, in the project.

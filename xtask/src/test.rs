@@ -2,7 +2,9 @@
 
 mod programs;
 
-use anyhow::{Result, bail};
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
 
 use crate::packages::{self, Need};
 use crate::{build, kernel, languages, manifests, shell};
@@ -19,6 +21,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     packages::require(&[Need::Demo, Need::Servers])?;
+    // Most of it waits for registries: beside what the compiler does, it costs little.
+    let others = (!args.unit).then(|| {
+        thread::spawn(|| {
+            languages::require()?;
+            manifests::require()
+        })
+    });
     kernel::build()?;
     // All with the same packages selected, so that their dependencies are built once.
     shell::step("unit tests");
@@ -27,11 +36,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         shell::step("examples in the documentation");
         test(&["--doc"], args)?;
     }
-    if args.unit {
+    let Some(others) = others else {
         return Ok(());
-    }
-    languages::require()?;
-    manifests::require()?;
+    };
+    others
+        .join()
+        .map_err(|_| anyhow!("what makes the programs in other languages panicked"))??;
     let runner = runner()?;
     build::static_test_agent()?;
     shell::step("the agent that the tests start");
