@@ -39,6 +39,10 @@ pub enum Fault {
     Text(&'static str),
     /// Requests are answered after this time.
     Slow(Duration),
+    /// This verb is answered without an end, in one line.
+    Endless(&'static str),
+    /// Lists of more than so many objects are answered without an end.
+    EndlessBeyond(usize),
 }
 
 /// A request as it came.

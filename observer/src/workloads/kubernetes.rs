@@ -22,6 +22,7 @@ use super::Directory;
 use super::Kubernetes as Settings;
 
 mod books;
+mod bounded;
 mod check;
 mod follow;
 mod informer;

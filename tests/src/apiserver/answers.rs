@@ -129,6 +129,16 @@ fn answer(stream: &mut dyn Stream, request: &Request, state: &Mutex<State>) -> i
             return Ok(true);
         }
         Fault::Slow(time) => sleep(time),
+        Fault::Endless(verbs) if verbs == verb => return endless(stream),
+        Fault::EndlessBeyond(most) if verb == "list" => {
+            let limit = request
+                .query
+                .get("limit")
+                .and_then(|limit| limit.parse().ok());
+            if limit.is_none_or(|limit: usize| limit > most) {
+                return endless(stream);
+            }
+        }
         _ => {}
     }
     let scope = Scope::of(request);
@@ -143,6 +153,15 @@ fn answer(stream: &mut dyn Stream, request: &Request, state: &Mutex<State>) -> i
     stream.write_all(head.as_bytes())?;
     stream.write_all(list.as_bytes())?;
     Ok(true)
+}
+
+/// Until whoever asked has gone.
+fn endless(stream: &mut dyn Stream) -> io::Result<bool> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    let blanks = " ".repeat(65_536);
+    loop {
+        write!(stream, "{:x}\r\n{blanks}\r\n", blanks.len())?;
+    }
 }
 
 fn status(stream: &mut dyn Stream, code: u16, reason: &str) -> io::Result<()> {

@@ -254,3 +254,42 @@ fn a_slow_api_holds_up_the_start_for_five_seconds_and_is_heard_later() -> Result
         scene.at("10.43.0.11").is_ok_and(|name| name.is_some())
     })
 }
+
+#[test]
+fn an_answer_without_an_end_is_not_read_to_it() -> Result<()> {
+    let server = ApiServer::recorded()?;
+    let scene = Scene::start(&server, &[])?;
+    scene.kubernetes.wait();
+    for fault in [Fault::Endless("watch"), Fault::Endless("list")] {
+        server.fault(fault.clone());
+        server.compact();
+        server.cut();
+        let told = || {
+            let rows = scene.kubernetes.books().read();
+            let troubles = rows.iter().filter_map(|row| row.trouble.as_deref());
+            troubles.eq(["an answer of it is longer than 4 MiB"; 4])
+        };
+        scene
+            .until("too long", told)
+            .with_context(|| format!("{fault:?}"))?;
+        ensure!(scene.at("10.244.1.11")?.as_deref() == Some("backend"));
+    }
+    server.fault(Fault::None);
+    scene.recovers()
+}
+
+#[test]
+fn where_a_page_is_too_long_smaller_ones_are_asked_for() -> Result<()> {
+    let server = ApiServer::recorded()?;
+    server.fault(Fault::EndlessBeyond(1));
+    let scene = Scene::start(&server, &[])?;
+    scene.recovers()?;
+    ensure!(scene.informed("services")?.objects == 9);
+    let pages = server.requests();
+    let pages = pages
+        .iter()
+        .filter_map(|request| request.query.get("limit"));
+    let sizes: std::collections::BTreeSet<&str> = pages.map(String::as_str).collect();
+    ensure!(sizes.into_iter().eq(["1", "10", "100"]));
+    Ok(())
+}

@@ -31,7 +31,7 @@ use super::reach::Reach;
 use super::shelf::Event;
 use super::trouble::Trouble;
 
-/// Objects of a page: what a list takes in memory while it is read.
+/// Objects of a page; a tenth of that, and then one, where a page is longer than is read.
 const PAGE: u32 = 100;
 /// How long a page, or the head of a watch, may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -95,10 +95,11 @@ where
         listener,
     };
     let mut version = None;
+    let mut page = PAGE;
     let mut pauses = pauses();
     loop {
         let began = Instant::now();
-        match follow.round(&mut version).await {
+        match follow.round(&mut version, &mut page).await {
             Ok(()) if began.elapsed() >= BRIEF => {
                 pauses = self::pauses();
                 continue;
@@ -112,9 +113,12 @@ where
                 // Where it went on from may be what the server does not understand.
                 if matches!(
                     trouble,
-                    Trouble::Expired | Trouble::Garbled | Trouble::Status(_)
+                    Trouble::Expired | Trouble::Long | Trouble::Garbled | Trouble::Status(_)
                 ) {
                     version = None;
+                }
+                if trouble == Trouble::Long && verb == "list" {
+                    page = (page / 10).max(1);
                 }
                 if follow.tell(Told::Trouble(verb, trouble)).await.is_err() {
                     return;
@@ -154,12 +158,16 @@ impl<K, M> Follow<K, M>
 where
     K: Watched + Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    async fn round(&self, version: &mut Option<String>) -> Result<(), Stop> {
+    async fn round(&self, version: &mut Option<String>, page: &mut u32) -> Result<(), Stop> {
         let client = self.reach.client().await;
         let api: Api<K> = self.scope.api(client.map_err(failed("list"))?);
         let from = match version {
             Some(version) => version,
-            None => version.insert(self.list(&api).await?),
+            None => {
+                let listed = self.list(&api, *page).await?;
+                *page = PAGE;
+                version.insert(listed)
+            }
         };
         let parameters = WatchParams {
             field_selector: self.scope.fields.clone(),
@@ -195,11 +203,11 @@ where
         }
     }
 
-    /// Tells of all there are, and returns the version from which to watch.
-    async fn list(&self, api: &Api<K>) -> Result<String, Stop> {
+    /// Tells of all there are, so many at a time, and returns the version from which to watch.
+    async fn list(&self, api: &Api<K>, page: u32) -> Result<String, Stop> {
         let mut parameters = ListParams {
             field_selector: self.scope.fields.clone(),
-            ..ListParams::default().limit(PAGE)
+            ..ListParams::default().limit(page)
         };
         self.tell(Told::Event(Event::Begun)).await?;
         loop {

@@ -2,6 +2,7 @@
 //! among it, is skipped while it is read, and never held.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub(super) trait Watched: Resource<DynamicType = ()> {
 pub(super) trait Said: Clone + PartialEq + Send + 'static {
     /// What no other of its kind has.
     fn key(&self) -> &str;
+
+    /// Bytes of text and addresses in it.
+    fn size(&self) -> usize;
 }
 
 /// A pod.
@@ -132,8 +136,45 @@ macro_rules! resources {
             fn key(&self) -> &str {
                 &self.$key
             }
+
+            fn size(&self) -> usize {
+                self.bytes()
+            }
         }
     )*};
+}
+
+impl SaidPod {
+    fn bytes(&self) -> usize {
+        let pod = &self.pod;
+        let words = [&self.uid, &pod.uid, &pod.namespace, &pod.name, &pod.node];
+        let owner = pod.owner.iter().map(|(kind, name)| kind.len() + name.len());
+        let maps = [&pod.labels, &pod.containers, &pod.images];
+        let addresses = size_of_val(&*pod.addresses) + size_of_val(&*self.host);
+        length(words) + owner.sum::<usize>() + maps.map(entries).iter().sum::<usize>() + addresses
+    }
+}
+
+impl SaidService {
+    fn bytes(&self) -> usize {
+        let words = length([&self.key, &self.name]);
+        words + entries(&self.selector) + size_of_val(&*self.addresses)
+    }
+}
+
+impl SaidSlice {
+    fn bytes(&self) -> usize {
+        let words = length([&self.key, &self.service.0, &self.service.1]);
+        words + length(&self.pods) + size_of_val(&*self.addresses)
+    }
+}
+
+fn length<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
+    texts.into_iter().map(String::len).sum()
+}
+
+fn entries(map: &BTreeMap<String, String>) -> usize {
+    length(map.iter().flat_map(|(key, value)| [key, value]))
 }
 
 resources! {

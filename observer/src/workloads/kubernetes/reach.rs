@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::Uri;
+use hyper::{Request, Uri};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,8 +19,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
+use super::bounded::bounded;
 use super::trouble::Trouble;
 
 /// Until a connection stands, TLS included.
@@ -98,6 +99,11 @@ fn client(config: &Config, connector: Connector) -> Result<Client, Trouble> {
     connector.set_read_timeout(Some(SILENCE));
     connector.set_write_timeout(Some(WRITE));
     let http = legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let http = service_fn(move |request: Request<Body>| {
+        let bounded = bounded(&request);
+        let answer = http.request(request);
+        async move { answer.await.map(bounded) }
+    });
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

@@ -6,6 +6,8 @@ use super::objects::Said;
 
 /// Objects of one watch that are remembered; of those beyond nothing is known.
 pub(super) const MOST: usize = 16_384;
+/// Bytes of them.
+const BYTES: usize = 32 << 20;
 
 /// What a watch tells of its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,10 @@ pub(super) struct Shelf<T> {
     kept: HashMap<String, T>,
     /// Those in the list that is being read.
     listed: HashSet<String>,
+    /// Bytes of those that are kept.
+    size: usize,
     most: usize,
+    bytes: usize,
 }
 
 impl<T> Default for Shelf<T> {
@@ -46,7 +51,9 @@ impl<T> Default for Shelf<T> {
         Self {
             kept: HashMap::new(),
             listed: HashSet::new(),
+            size: 0,
             most: MOST,
+            bytes: BYTES,
         }
     }
 }
@@ -63,29 +70,43 @@ impl<T: Said> Shelf<T> {
                 if self.listed.len() < self.most {
                     self.listed.insert(object.key().to_owned());
                 }
-                self.set(object).into_iter().collect()
+                self.set(object)
             }
             Event::Complete => {
                 let listed = std::mem::take(&mut self.listed);
                 let gone = self.kept.extract_if(|key, _| !listed.contains(key));
-                gone.map(|(_, object)| Change::Gone(object)).collect()
+                let gone = gone.map(|(_, object)| {
+                    self.size -= object.size();
+                    Change::Gone(object)
+                });
+                gone.collect()
             }
-            Event::Set(object) => self.set(object).into_iter().collect(),
+            Event::Set(object) => self.set(object),
             Event::Gone(object) => {
                 let gone = self.kept.remove(object.key());
+                self.size -= gone.as_ref().map_or(0, Said::size);
                 gone.into_iter().map(Change::Gone).collect()
             }
         }
     }
 
-    fn set(&mut self, object: T) -> Option<Change<T>> {
-        match self.kept.get(object.key()) {
-            Some(known) if *known == object => return None,
-            None if self.kept.len() >= self.most => return Some(Change::Refused),
-            _ => {}
+    fn set(&mut self, object: T) -> Vec<Change<T>> {
+        let known = self.kept.get(object.key());
+        if known == Some(&object) {
+            return Vec::new();
         }
+        let size = self.size - known.map_or(0, Said::size) + object.size();
+        let is_over = known.is_none() && self.kept.len() >= self.most;
+        if is_over || size > self.bytes {
+            // What it was no longer holds.
+            let gone = self.kept.remove(object.key());
+            self.size -= gone.as_ref().map_or(0, Said::size);
+            let gone = gone.into_iter().map(Change::Gone);
+            return gone.chain([Change::Refused]).collect();
+        }
+        self.size = size;
         self.kept.insert(object.key().to_owned(), object.clone());
-        Some(Change::Set(object))
+        vec![Change::Set(object)]
     }
 
     /// One of them.
@@ -111,6 +132,38 @@ mod tests {
     impl Said for (&'static str, u8) {
         fn key(&self) -> &str {
             self.0
+        }
+
+        fn size(&self) -> usize {
+            usize::from(self.1)
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes_too() {
+        let mut shelf = Shelf {
+            bytes: 10,
+            ..Shelf::default()
+        };
+        for (event, changes, size) in [
+            (Event::Set(("a", 6)), vec![Change::Set(("a", 6))], 6),
+            (Event::Set(("b", 5)), vec![Change::Refused], 6),
+            (Event::Set(("b", 4)), vec![Change::Set(("b", 4))], 10),
+            (Event::Set(("b", 3)), vec![Change::Set(("b", 3))], 9),
+            // One that has grown is not what it was.
+            (
+                Event::Set(("b", 5)),
+                vec![Change::Gone(("b", 3)), Change::Refused],
+                6,
+            ),
+            (Event::Gone(("b", 5)), vec![], 6),
+            (Event::Begun, vec![], 6),
+            (Event::Listed(("c", 4)), vec![Change::Set(("c", 4))], 10),
+            (Event::Complete, vec![Change::Gone(("a", 6))], 4),
+            (Event::Gone(("c", 4)), vec![Change::Gone(("c", 4))], 0),
+        ] {
+            assert_eq!(shelf.take(event.clone()), changes, "{event:?}");
+            assert_eq!(shelf.size, size, "{event:?}");
         }
     }
 

@@ -10,6 +10,8 @@ use kube::client::AuthError;
 use kube::config::{InClusterError, KubeconfigError, LoadDataError};
 use tokio_rustls::rustls;
 
+use super::bounded::{LONGEST, TooLong};
+
 /// Why a request came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -27,6 +29,8 @@ pub(super) enum Trouble {
     Certificate(String),
     /// Nothing came for too long.
     Late,
+    /// A line of a watch, or a page of a list, is longer than any is to be.
+    Long,
     /// Something else than the API answers.
     Garbled,
     /// How it is reached, or by whom, is not known.
@@ -95,6 +99,9 @@ impl Trouble {
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<AuthError>() {
                 return Self::credentials(error);
+            }
+            if error.is::<TooLong>() {
+                return Self::Long;
             }
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 found = Some(error.kind());
@@ -173,6 +180,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
             Self::Certificate(why) => write!(f, "its certificate is not accepted: {why}"),
             Self::Late => f.write_str("it does not answer in time"),
+            Self::Long => write!(f, "an answer of it is longer than {} MiB", LONGEST >> 20),
             Self::Garbled => f.write_str("what answers there is not understood"),
             Self::Configuration(why) => f.write_str(why),
         }
