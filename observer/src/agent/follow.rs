@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use anyhow::Context as _;
 
@@ -19,6 +20,7 @@ use crate::capture::{Capture, Followed};
 use crate::config::selection::PROC;
 use crate::export::agent::Selecting;
 use crate::workloads::selectors::choose::{Choice, bounded};
+use crate::workloads::selectors::processes::Others;
 use crate::workloads::tree::{Paths, Tree, Trouble};
 use crate::workloads::{Directory, Selectors};
 
@@ -47,6 +49,8 @@ pub(super) struct Follow {
     /// While anything is selected by who it is.
     tree: Option<Tree>,
     choice: Choice,
+    /// Processes for which nothing is selected.
+    others: Others,
     most: usize,
     /// Directories that the programs could not be attached to, each said once.
     refused: HashSet<String>,
@@ -99,6 +103,7 @@ impl Follow {
             wake: sources.wake,
             tree: None,
             choice: Choice::default(),
+            others: Others::default(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             refused: HashSet::new(),
             tally: Arc::default(),
@@ -180,6 +185,7 @@ impl Follow {
         }
         self.named = named;
         self.selectors = selectors;
+        self.others = Others::default();
         Ok(())
     }
 
@@ -221,16 +227,22 @@ impl Follow {
         }
     }
 
-    fn choose(&self) -> (Choice, usize) {
+    fn choose(&mut self) -> (Choice, usize) {
         let cgroups = self.tree.as_ref().map(Tree::cgroups).unwrap_or_default();
+        let mut others = std::mem::take(&mut self.others);
+        let now = Instant::now();
         let has_process = |path: &str| {
             let cgroup = self.place(path);
-            self.selectors.selects_any_process(&cgroup, Path::new(PROC))
+            let (selectors, proc) = (&self.selectors, Path::new(PROC));
+            selectors.selects_any_new_process(&cgroup, proc, &mut others, now)
         };
         let before = &self.choice;
         let mut choice = self
             .selectors
             .choose(&cgroups, &self.directory, before, has_process);
+        others.pass();
+        self.others = others;
+        let before = &self.choice;
         let most = self.most.saturating_sub(self.named.len());
         let over = bounded(&mut choice, before, most);
         (choice, over)
@@ -281,5 +293,67 @@ impl Follow {
         told.unwatched = trouble.unwatched;
         told.cgroups = selection.len() as u64;
         tally.0 = selection;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workloads::Select;
+    use crate::workloads::directory::Pod;
+    use crate::workloads::pod_logs::PodLogs;
+
+    const UID: &str = "7c5d3a8e-0f6b-4d0a-9d5e-1f2a3b4c5d6e";
+
+    #[test]
+    fn while_a_pod_is_missing_it_is_looked_for_again() {
+        let mount = tempfile::tempdir().unwrap();
+        std::fs::create_dir(mount.path().join(format!("pod{UID}"))).unwrap();
+        let directory = Directory::default();
+        directory.look_among(PodLogs::new(mount.path().join("no-logs")));
+        let mut follow = Follow {
+            mount: mount.path().to_owned(),
+            named: Vec::new(),
+            selectors: Selectors::default(),
+            directory: directory.clone(),
+            paths: Paths::default(),
+            wake: Wake::new().0,
+            tree: None,
+            choice: Choice::default(),
+            others: Others::default(),
+            most: 10,
+            refused: HashSet::new(),
+            tally: Arc::default(),
+        };
+        let select = Select {
+            namespaces: vec!["naytife".into()],
+            ..Select::default()
+        };
+        follow
+            .begin(Vec::new(), Selectors::new(&select).unwrap())
+            .unwrap();
+        for _ in 0..2 {
+            assert!(follow.choose().0.is_empty());
+            assert!(follow.looks(), "nobody has told of it");
+        }
+        assert!(!follow.looks(), "nothing was missed since");
+        directory.set_pod(Pod {
+            uid: UID.into(),
+            namespace: "naytife".into(),
+            ..Pod::default()
+        });
+        assert_eq!(follow.choose().0.len(), 1);
+        assert!(!follow.looks(), "it is found");
+        // Where nobody asks for pods, none is missed.
+        directory.remove_pod(UID);
+        let select = Select {
+            units: vec!["nginx".into()],
+            ..Select::default()
+        };
+        follow
+            .begin(Vec::new(), Selectors::new(&select).unwrap())
+            .unwrap();
+        assert!(follow.choose().0.is_empty());
+        assert!(!follow.looks());
     }
 }

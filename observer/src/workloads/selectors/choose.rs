@@ -44,7 +44,7 @@ impl Selectors {
         cgroups: &[Cgroup],
         directory: &Directory,
         before: &Choice,
-        has_process: impl Fn(&str) -> bool,
+        mut has_process: impl FnMut(&str) -> bool,
     ) -> Choice {
         let mut choice = Choice::default();
         for (path, id) in cgroups {
