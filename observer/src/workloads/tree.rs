@@ -117,7 +117,7 @@ impl std::fmt::Debug for Tree {
 impl Shared {
     /// Whether there was anything new.
     fn publish(&self, watcher: &mut Watcher) -> bool {
-        let unwatched = watcher.unwatched + watcher.over;
+        let unwatched = watcher.unwatched + watcher.over();
         self.unwatched.store(unwatched as u64, Ordering::Relaxed);
         let changed = watcher.has_changed();
         if changed {

@@ -4,7 +4,7 @@
 //! both. What an event says is never believed, it only tells where to look: events are late, and
 //! the directory may be another one by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::ops::Bound;
@@ -40,10 +40,13 @@ pub(super) struct Watcher {
     known: BTreeMap<Arc<str>, Known>,
     paths: Paths,
     limit: usize,
+    batches: usize,
     /// Directories that could not be watched, now.
     pub(super) unwatched: usize,
-    /// Directories that found no room.
-    pub(super) over: usize,
+    /// Directories that found no room, at most as many as are known.
+    over: BTreeSet<Arc<str>>,
+    /// There are more of them.
+    has_more: bool,
     changed: bool,
 }
 
@@ -76,8 +79,10 @@ impl Watcher {
             known: BTreeMap::new(),
             paths,
             limit,
+            batches: BATCHES,
             unwatched: 0,
-            over: 0,
+            over: BTreeSet::new(),
+            has_more: false,
             changed: false,
         };
         watcher.enter("/".into());
@@ -87,6 +92,11 @@ impl Watcher {
     /// Whether new directories are not told of, and have to be looked for.
     pub(super) fn is_blind(&self) -> bool {
         self.inotify.is_none() || self.unwatched > 0
+    }
+
+    /// Directories for which there is no room, as far as they are counted.
+    pub(super) fn over(&self) -> usize {
+        self.over.len()
     }
 
     /// Whether anything came or went since the last call.
@@ -109,7 +119,7 @@ impl Watcher {
     pub(super) fn hear(&mut self) -> io::Result<Heard> {
         let mut heard = Heard::All;
         // What is left then has its caller called again at once.
-        for _ in 0..BATCHES {
+        for _ in 0..self.batches {
             let events = match self.inotify.as_ref().map(Inotify::read_events) {
                 None | Some(Err(Errno::EAGAIN)) => break,
                 Some(Err(Errno::EINTR)) => continue,
@@ -124,8 +134,11 @@ impl Watcher {
                 }
             }
         }
-        let has_room = self.over > 0 && self.known.len() < self.limit;
-        if heard == Heard::Overflow || has_room {
+        let is_over = self.has_more || !self.over.is_empty();
+        let has_room = is_over && self.known.len() < self.limit;
+        // Of those that are not counted nobody knows how many are gone.
+        let is_unsure = self.has_more && self.over.len() < self.limit / 2;
+        if heard == Heard::Overflow || has_room || is_unsure {
             self.look();
         }
         Ok(heard)
@@ -151,7 +164,8 @@ impl Watcher {
     /// Looks at everything.
     pub(super) fn look(&mut self) {
         self.unwatched = 0;
-        self.over = 0;
+        self.over.clear();
+        self.has_more = false;
         let known: Vec<Arc<str>> = self.known.keys().cloned().collect();
         for path in &known {
             self.reconcile(Arc::clone(path));
@@ -179,6 +193,9 @@ impl Watcher {
     fn reconcile(&mut self, path: Arc<str>) {
         let there = id(&self.directory(&path));
         let known = self.known.get(&path).map(|known| known.id);
+        if there.is_none() {
+            self.over.remove(&path);
+        }
         if known == there {
             return;
         }
@@ -198,7 +215,11 @@ impl Watcher {
                 continue;
             }
             if self.known.len() >= self.limit {
-                self.over += 1;
+                if self.over.len() < self.limit {
+                    self.over.insert(path);
+                } else {
+                    self.has_more |= !self.over.contains(&path);
+                }
                 continue;
             }
             let watch = self.watch(&path);
@@ -211,6 +232,7 @@ impl Watcher {
             }
             entered.extend(self.children(&path));
             self.paths.enter(id, &path);
+            self.over.remove(&path);
             self.known.insert(path, Known { id, watch });
             self.changed = true;
         }
@@ -225,6 +247,7 @@ impl Watcher {
             Bound::Included(inner.as_str()),
             Bound::Excluded(past.as_str()),
         );
+        self.over.retain(|over| !over.starts_with(&inner));
         let range = self.known.range::<str, _>(bounds);
         let mut left: Vec<Arc<str>> = range.map(|(path, _)| Arc::clone(path)).collect();
         left.push(path.into());

@@ -199,13 +199,68 @@ fn past_the_bound_nothing_is_known_and_that_is_counted() {
         scene.make(name);
     }
     let mut watcher = Watcher::new(scene.0.clone(), Paths::default(), 3);
-    assert_eq!((watcher.known.len(), watcher.over), (3, 2));
+    assert_eq!((watcher.known.len(), watcher.over()), (3, 2));
     for name in ["a", "b", "c"] {
         scene.remove(name);
     }
     watcher.hear().unwrap();
     assert_eq!(known(&watcher), scene.all());
-    assert_eq!(watcher.over, 0);
+    assert_eq!(watcher.over(), 0);
+}
+
+#[test]
+fn what_found_no_room_and_is_gone_is_not_counted_any_more() {
+    let scene = Scene::new("recovers");
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"] {
+        scene.make(name);
+    }
+    let mut watcher = Watcher::new(scene.0.clone(), Paths::default(), 4);
+    assert_eq!((watcher.over(), watcher.has_more), (4, true));
+    let over = |watcher: &Watcher| watcher.over.iter().cloned().collect::<Vec<_>>();
+    // Those that are counted go; of the others it is found out how many there are.
+    for path in over(&watcher).iter().take(3) {
+        scene.remove(path.trim_start_matches('/'));
+    }
+    watcher.hear().unwrap();
+    assert_eq!((watcher.over(), watcher.has_more), (4, true));
+    scene.remove(over(&watcher)[0].trim_start_matches('/'));
+    watcher.hear().unwrap();
+    scene.make("late");
+    scene.remove("late");
+    watcher.hear().unwrap();
+    for _ in 0..4 {
+        scene.remove(over(&watcher)[0].trim_start_matches('/'));
+        watcher.hear().unwrap();
+    }
+    assert_eq!((watcher.over(), watcher.has_more), (0, false));
+    assert_eq!(known(&watcher), scene.all());
+    // One that came past the bound, was told of twice and went.
+    scene.make("late/below");
+    watcher.hear().unwrap();
+    watcher.reconcile("/late".into());
+    assert_eq!(watcher.over(), 1);
+    scene.remove("late");
+    watcher.hear().unwrap();
+    assert_eq!((watcher.over(), watcher.has_more), (0, false));
+}
+
+#[test]
+fn of_a_queue_that_is_filled_so_much_is_read_at_once_and_the_rest_later() {
+    let scene = Scene::new("batches");
+    let mut watcher = scene.watcher();
+    watcher.batches = 1;
+    for number in 0..500 {
+        scene.make(&number.to_string());
+    }
+    watcher.hear().unwrap();
+    let first = watcher.known.len();
+    assert!(first > 1 && first < 501, "{first}");
+    let mut rounds = 1;
+    while watcher.known.len() < 501 && rounds < 500 {
+        watcher.hear().unwrap();
+        rounds += 1;
+    }
+    assert_eq!(known(&watcher), scene.all());
 }
 
 #[test]
