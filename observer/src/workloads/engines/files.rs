@@ -14,7 +14,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use nix::libc::O_NONBLOCK;
 use serde::Deserialize;
 
@@ -69,8 +69,8 @@ struct Stamp {
 pub(super) struct Files {
     directories: Vec<PathBuf>,
     lists: HashMap<PathBuf, (Stamp, Names)>,
-    /// Whether it was said that one cannot be read.
-    is_told: bool,
+    /// Those of which it was said that they cannot be read.
+    told: HashSet<PathBuf>,
 }
 
 /// Names by id.
@@ -81,7 +81,7 @@ impl Files {
         Self {
             directories,
             lists: HashMap::new(),
-            is_told: false,
+            told: HashSet::new(),
         }
     }
 
@@ -93,7 +93,10 @@ impl Files {
                 found => found,
             };
             match found {
-                Ok(found) => return Some(found),
+                Ok(found) => {
+                    self.told.remove(&directory);
+                    return Some(found);
+                }
                 Err(error) if is_absence(&error) => {}
                 Err(error) => self.tell(&directory, &error),
             }
@@ -138,9 +141,9 @@ impl Files {
         Ok((container, Source { path, stamp }))
     }
 
-    /// Once: it is tried again for each container.
+    /// Once of each directory, until it can be read: it is tried again for each container.
     fn tell(&mut self, directory: &Path, error: &io::Error) {
-        if !std::mem::replace(&mut self.is_told, true) {
+        if self.told.insert(directory.to_owned()) {
             let directory = directory.display();
             tracing::warn!(
                 %directory,
@@ -258,6 +261,24 @@ mod tests {
         assert_eq!(name().as_deref(), Some("another"));
         scratch.write("containers.json", "[]");
         assert_eq!(name(), None);
+    }
+
+    #[test]
+    fn of_each_directory_that_cannot_be_read_it_is_told_until_it_can_be() {
+        let scratches = [Scratch::new("docker"), Scratch::new("podman")];
+        let path = format!("{ID}/config.v2.json");
+        for scratch in &scratches {
+            scratch.write(&path, "{");
+        }
+        let directories = scratches.each_ref().map(|one| one.path().to_owned());
+        let mut files = Files::new(directories.to_vec());
+        assert_eq!(files.find(ID), None);
+        assert_eq!(files.told, directories.clone().into());
+        // The second is asked although the first did not answer, and tells.
+        scratches[1].write(&path, DOCKER);
+        assert!(files.find(ID).is_some());
+        let [first, _] = directories;
+        assert_eq!(files.told, [first].into());
     }
 
     #[test]
