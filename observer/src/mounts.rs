@@ -3,13 +3,17 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
+use std::{fs, io};
 
 /// Where this process sees its mounts: `proc_pid_mountinfo(5)`.
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// There is no cgroup v2: one sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Absent {
+    /// The mounts are not known.
+    #[error("cannot read {MOUNTINFO}: {0}")]
+    Unknown(io::Error),
     /// Neither is version 1.
     #[error("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")]
     NotMounted,
@@ -19,6 +23,14 @@ pub enum Absent {
          systemd.unified_cgroup_hierarchy=1 for cgroup v2"
     )]
     OnlyV1,
+}
+
+/// This machine's cgroup v2 mount.
+///
+/// # Errors
+/// Where the mounts cannot be read, or there is none among them.
+pub fn find() -> Result<PathBuf, Absent> {
+    cgroup2(&fs::read_to_string(MOUNTINFO).map_err(Absent::Unknown)?)
 }
 
 /// The first mount of the type `cgroup2`, from the text of `mountinfo`.
@@ -105,7 +117,13 @@ mod tests {
             ("- - -\n\n \u{0}", Err(Absent::NotMounted)),
         ];
         for (text, expected) in cases {
-            assert_eq!(cgroup2(text), expected.map(PathBuf::from), "{text}");
+            let expected = expected.map(PathBuf::from);
+            let told = |absent: Absent| absent.to_string();
+            assert_eq!(
+                cgroup2(text).map_err(told),
+                expected.map_err(told),
+                "{text}"
+            );
         }
     }
 

@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use procfs::process::Process;
 
+use crate::workloads::cgroup::visit;
 use crate::workloads::selectors::processes;
 
 /// Cgroups below one that are looked at.
@@ -50,11 +51,12 @@ fn number(file: &Path, name: &str) -> Option<u64> {
 fn oldest(cgroup: &Path) -> Duration {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
     let mut oldest = Duration::ZERO;
-    for cgroup in within(cgroup) {
-        for id in processes::of(&cgroup) {
+    visit(cgroup, MOST, |cgroup| {
+        for id in processes::of(cgroup) {
             oldest = oldest.max(age(id, now));
         }
-    }
+        true
+    });
     oldest
 }
 
@@ -67,19 +69,6 @@ fn age(id: u32, now: Duration) -> Duration {
     let ticks = procfs::ticks_per_second().max(1);
     let started = Duration::from_millis(started.saturating_mul(1000) / ticks);
     now.saturating_sub(started)
-}
-
-fn within(cgroup: &Path) -> Vec<PathBuf> {
-    let mut found = vec![cgroup.to_owned()];
-    let mut next = 0;
-    while let Some(directory) = found.get(next).cloned() {
-        next += 1;
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let room = MOST.saturating_sub(found.len());
-        found.extend(below.map(|entry| entry.path()).take(room));
-    }
-    found
 }
 
 #[cfg(test)]

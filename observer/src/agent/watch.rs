@@ -16,6 +16,7 @@ use super::reload::Reload;
 use crate::capture::Capture;
 use crate::cli::Failure;
 use crate::pipeline::{Gone, Interpreter, Pipeline};
+use crate::workloads::cgroup;
 use crate::workloads::roster::Roster;
 
 /// Between two looks at the selection: a connection that a new cgroup opens before the next one is
@@ -153,8 +154,7 @@ impl<I: Interpreter> Watched<I> {
             // A tick later, when the rings hold nothing of them any more.
             if !forgotten.is_empty() {
                 let selection = self.follow.selection();
-                self.pipeline
-                    .forget(&left(std::mem::take(&mut forgotten), &selection));
+                self.pipeline.forget(&left(&forgotten, &selection));
             }
             forgotten = std::mem::take(&mut gone);
             self.select(&mut refused);
@@ -201,19 +201,16 @@ impl<I: Interpreter> Watched<I> {
 }
 
 /// The cgroups in and below these directories that are not selected otherwise.
-fn left(mut directories: Vec<PathBuf>, selection: &[PathBuf]) -> Gone {
+fn left(directories: &[PathBuf], selection: &[PathBuf]) -> Gone {
     let mut ids = Vec::new();
-    while let Some(directory) = directories.pop() {
-        if selection.iter().any(|above| directory.starts_with(above)) {
-            continue;
-        }
-        let Ok(metadata) = fs::metadata(&directory) else {
-            continue;
-        };
-        ids.push(metadata.ino());
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        directories.extend(below.map(|entry| entry.path()));
+    for directory in directories {
+        cgroup::visit(directory, cgroup::LIMIT, |directory| {
+            let is_selected = selection.iter().any(|above| directory.starts_with(above));
+            let metadata = (!is_selected).then(|| fs::metadata(directory).ok());
+            let id = metadata.flatten().map(|metadata| metadata.ino());
+            ids.extend(id);
+            id.is_some()
+        });
     }
     ids.into_iter().collect()
 }

@@ -24,6 +24,7 @@ use super::probes::{Hook, PROBES, Probe, Status};
 use super::ring::RingReader;
 use super::settings::{MapMemory, Settings};
 use super::verdicts::Verdicts;
+use crate::mounts;
 
 /// How long the programs stay on a cgroup that is gone: sockets outlive it, and their ends are to be
 /// told. TCP gives an orphan up within about this time.
@@ -94,7 +95,7 @@ impl Capture {
                 remedy: missing.remedy,
             });
         }
-        let mount = cgroup::find_mount().map_err(|error| CaptureError::Machine {
+        let mount = mounts::find().map_err(|error| CaptureError::Machine {
             name: host::CGROUP_TREE,
             found: error.to_string(),
             remedy: host::CGROUP_TREE_REMEDY,

@@ -6,17 +6,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::mounts;
-
-/// This machine's cgroup v2 mount.
-///
-/// # Errors
-/// Where the mounts cannot be read, or there is none among them.
-pub(super) fn find_mount() -> io::Result<PathBuf> {
-    let mounts = fs::read_to_string(mounts::MOUNTINFO)?;
-    mounts::cgroup2(&mounts).map_err(io::Error::other)
-}
-
 /// A selection as a directory. A path that does not lead to the mount is one below it, as
 /// `/proc/PID/cgroup` writes them.
 pub(super) fn resolve(mount: &Path, selection: &Path) -> PathBuf {

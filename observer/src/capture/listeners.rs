@@ -19,6 +19,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use super::cgroup;
+use crate::mounts;
 
 /// A listener and a process that serves it from another cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ struct Listener {
 /// # Errors
 /// When the kernel cannot be asked about sockets or there is no cgroup v2.
 pub fn apart() -> io::Result<Vec<Apart>> {
-    let mount = cgroup::find_mount()?;
+    let mount = mounts::find().map_err(io::Error::other)?;
     let processes = processes()?;
     let mut listeners: HashMap<u32, Listener> = HashMap::new();
     for network in networks(&processes) {

@@ -1,13 +1,11 @@
 //! Which cgroups are observed.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use super::Config;
-use crate::mounts::{self, MOUNTINFO};
+use crate::mounts;
 use crate::workloads::selectors::choose::Choice;
 use crate::workloads::{Directory, Selectors, cgroup};
 
@@ -30,9 +28,6 @@ pub enum SelectionError {
     /// There is no cgroup v2.
     #[error(transparent)]
     NoTree(#[from] mounts::Absent),
-    /// The mounts are not known.
-    #[error("cannot read {MOUNTINFO}: {0}")]
-    MountInfo(io::Error),
     /// It is not there.
     #[error("there is no cgroup {}", .0.display())]
     Absent(PathBuf),
@@ -75,7 +70,7 @@ impl Selection {
         config: &Config,
         directory: &Directory,
     ) -> Result<Vec<(String, PathBuf)>, SelectionError> {
-        let mount = mount()?;
+        let mount = mounts::find()?;
         // A configuration that is valid has selectors that are.
         let selectors = Selectors::new(&config.select).unwrap_or_default();
         let place = |path: &str| mount.join(path.trim_start_matches('/'));
@@ -103,7 +98,7 @@ impl Selection {
     /// # Errors
     /// The same.
     pub fn resolve_again(paths: &[PathBuf], selected: &[PathBuf]) -> Result<Self, SelectionError> {
-        let mount = mount()?;
+        let mount = mounts::find()?;
         if paths.is_empty() {
             return Ok(Self::Everything(mount));
         }
@@ -128,12 +123,6 @@ impl Selection {
             Self::Cgroups(cgroups) => cgroups,
         }
     }
-}
-
-/// Where cgroup v2 is mounted.
-fn mount() -> Result<PathBuf, SelectionError> {
-    let text = fs::read_to_string(MOUNTINFO).map_err(SelectionError::MountInfo)?;
-    Ok(mounts::cgroup2(&text)?)
 }
 
 fn resolve_one(mount: &Path, path: &Path) -> Result<PathBuf, SelectionError> {

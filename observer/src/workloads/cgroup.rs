@@ -1,6 +1,6 @@
 //! Cgroup v2: from the id the kernel reports to the directory's path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::selectors::choose::Cgroup;
 use super::tree::Paths;
 
 /// Cgroups looked at in one walk, and paths remembered.
-const LIMIT: usize = 16_384;
+pub const LIMIT: usize = 16_384;
 /// Time in which one more walk is allowed, at most [`BURST`] in a row: cgroups that come together, as
 /// a pod's do, are found at once, and ids of cgroups that are gone do not keep us walking. Until it
 /// is found a cgroup has no path.
@@ -145,27 +145,36 @@ pub fn all(mount: &Path) -> Vec<Cgroup> {
 /// Every directory of the tree, at most `limit`, the nearest to the root first.
 fn walk(mount: &Path, limit: usize) -> Vec<(u64, Arc<str>)> {
     let mut found = Vec::new();
-    let mut next = std::collections::VecDeque::from([String::from("/")]);
-    while let Some(path) = next.pop_front() {
-        if found.len() >= limit {
-            break;
-        }
-        let directory = mount.join(path.trim_start_matches('/'));
+    visit(mount, limit, |directory| {
         // A cgroup may go while we walk.
-        let Ok(metadata) = fs::metadata(&directory) else {
-            continue;
+        let Ok(metadata) = fs::metadata(directory) else {
+            return false;
         };
-        let below = fs::read_dir(&directory).into_iter().flatten().flatten();
-        for entry in below {
-            if next.len() < limit && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let name = entry.file_name();
-                let parent = path.trim_end_matches('/');
-                next.push_back(format!("{parent}/{}", name.to_string_lossy()));
-            }
-        }
+        let below = directory.strip_prefix(mount).unwrap_or(directory);
+        let path = format!("/{}", below.to_string_lossy());
         found.push((metadata.ino(), path.into()));
-    }
+        true
+    });
     found
+}
+
+/// Visits a directory and those below it, the nearest first: at most so many, and nothing below one
+/// of which the visitor says so by `false`.
+pub fn visit(top: &Path, most: usize, mut visitor: impl FnMut(&Path) -> bool) {
+    let mut next = VecDeque::from([top.to_owned()]);
+    let mut visited = 0;
+    while visited < most
+        && let Some(directory) = next.pop_front()
+    {
+        if !visitor(&directory) {
+            continue;
+        }
+        visited += 1;
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let room = most.saturating_sub(visited + next.len());
+        next.extend(below.map(|entry| entry.path()).take(room));
+    }
 }
 
 #[cfg(test)]
@@ -265,5 +274,26 @@ mod tests {
             cgroups.look_for(id, Instant::now() + Duration::from_secs(seconds));
             assert!(cgroups.paths.len() <= 3);
         }
+    }
+
+    #[test]
+    fn a_visit_is_bounded_and_goes_nowhere_below_what_is_passed_over() {
+        let tree = Tree::new("visit", &["a/b", "c/d/e"]);
+        let visited = |most, over: &str| {
+            let mut names = Vec::new();
+            visit(&tree.0, most, |directory| {
+                let path = directory.strip_prefix(&tree.0).unwrap().to_str().unwrap();
+                if path != over {
+                    names.push(path.to_owned());
+                }
+                path != over
+            });
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(visited(9, ""), [""; 0]);
+        assert_eq!(visited(9, "x"), ["", "a", "a/b", "c", "c/d", "c/d/e"]);
+        assert_eq!(visited(9, "c"), ["", "a", "a/b"]);
+        assert_eq!(visited(3, "x"), ["", "a", "c"]);
     }
 }
