@@ -341,3 +341,19 @@ fn a_machine_has_its_96_processors() {
     let lines = everything(&tree);
     assert!(lines.contains(&"machine_cpu_cores 96".to_owned()));
 }
+
+#[test]
+fn scrapes_at_the_same_time_each_have_everything() {
+    let tree = Tree::new(UNIFIED).unwrap();
+    let containers = containers(&tree, &["/"], &Settings::default());
+    let whole = lines(&containers);
+    assert!(whole.contains(&"container_scrape_error 0".to_owned()));
+    let scrapes = std::thread::scope(|scope| {
+        let scrape = || (0..10).map(|_| lines(&containers)).collect::<Vec<_>>();
+        let scrapes = [(); 4].map(|()| scope.spawn(scrape));
+        scrapes.map(|scrape| scrape.join().unwrap())
+    });
+    for scrape in scrapes.into_iter().flatten() {
+        assert_eq!(scrape, whole);
+    }
+}

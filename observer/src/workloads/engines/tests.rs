@@ -344,3 +344,39 @@ fn what_is_known_is_bounded() {
     let last = format!("{:064x}", LIMIT + 9);
     assert_eq!(directory.container(&last), None);
 }
+
+#[test]
+fn a_question_that_has_waited_too_long_is_not_answered() {
+    let scratch = Scratch::new("late");
+    let [late, fresh] = ["5d7e", "5d7f"].map(|id| id.repeat(16));
+    for id in [&late, &fresh] {
+        scratch.write(&format!("{id}/config.v2.json"), FILE);
+    }
+    let settings = Settings {
+        sockets: Vec::new(),
+        directories: vec![scratch.path().to_owned()],
+    };
+    let directory = Directory::default();
+    let reader = Arc::new(Reader::new(&settings, directory.clone()));
+    let (questions, asked) = mpsc::channel(2);
+    let now = Instant::now();
+    let answers = [(&late, now.checked_sub(AGAIN).unwrap()), (&fresh, now)].map(|(id, when)| {
+        let (answered, answer) = sync_channel(1);
+        let question = Question {
+            id: id.clone(),
+            when,
+            answered,
+        };
+        questions.try_send(question).unwrap();
+        answer
+    });
+    // No more questions end it.
+    drop(questions);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(reader.run(asked, channel().0));
+    let are_answered = answers.map(|answer| answer.try_recv().is_ok());
+    assert_eq!(are_answered, [false, true]);
+    let known = [late, fresh].map(|id| directory.container(&id).is_some());
+    assert_eq!(known, [false, true]);
+}

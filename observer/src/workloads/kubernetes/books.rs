@@ -176,3 +176,32 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(super) fn now() -> f64 {
     clock::unix_seconds()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sentence_is_logged_once_until_all_is_well_and_no_more_than_so_many() {
+        let books = Books::default();
+        let said = || lock(&books.said).len();
+        for _ in 0..2 {
+            books.failed(Kind::Pods, "list", &Trouble::Late);
+            books.failed(Kind::Services, "list", &Trouble::Late);
+        }
+        // What is listed again is no fault.
+        books.failed(Kind::Pods, "watch", &Trouble::Expired);
+        assert_eq!(said(), 1);
+        for status in 0..600 {
+            books.failed(Kind::Pods, "list", &Trouble::Status(status));
+        }
+        assert_eq!(said(), SENTENCES);
+        let rows = books.read();
+        assert_eq!((rows[0].errors, rows[2].errors), (603, 2));
+        assert_eq!(rows[0].trouble.as_deref(), Some("it answers 599"));
+        books.stands(Kind::Pods);
+        assert_eq!(said(), SENTENCES, "services are still in trouble");
+        books.stands(Kind::Services);
+        assert_eq!(said(), 0);
+    }
+}
