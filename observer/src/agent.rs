@@ -189,7 +189,9 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let settings = setup.config.pipeline();
     let pipeline =
         Pipeline::start(settings, vantages, lanes, facts).context("cannot start a thread")?;
+    setup.agent.starts(asked.waits());
     asked.wait();
+    setup.agent.starts(None);
     // The readers run by now: what the first packets say is not left to fill the rings.
     let sources = Sources {
         directory: directory.clone(),

@@ -59,6 +59,11 @@ impl Asked {
         self.kubernetes.as_ref().map(Kubernetes::namespaces)
     }
 
+    /// What [`Self::wait`] waits for, in a sentence.
+    pub(super) fn waits(&self) -> Option<String> {
+        self.kubernetes.as_ref().map(|_| Kubernetes::waits())
+    }
+
     /// How the API answers, where it is asked.
     pub(super) fn books(&self) -> Option<Arc<Books>> {
         self.kubernetes.as_ref().map(Kubernetes::books)

@@ -38,6 +38,8 @@ pub struct Setup {
     pub listener: TcpListener,
     /// Where facts go.
     pub recorder: Recorder,
+    /// Where to say what the start waits for.
+    pub agent: Arc<Agent>,
     /// Where to say that a stage has died.
     pub failure: Failure,
 }
@@ -168,6 +170,7 @@ async fn observe(
         selection,
         listener: own,
         recorder,
+        agent: Arc::clone(&agent),
         failure: Failure(failure),
     };
     let (send, starting) = oneshot::channel();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -175,6 +175,8 @@ pub(super) struct Scrapes {
 /// The agent: a pipeline once there is one, and what is known without.
 pub struct Agent {
     observed: OnceLock<Arc<dyn Observed>>,
+    /// What the start waits for, where that is not the programs.
+    waits: Mutex<Option<String>>,
     started: f64,
     /// What it shows comes from a recording: of itself it says nothing.
     recorded: bool,
@@ -194,6 +196,7 @@ impl Default for Agent {
     fn default() -> Self {
         Self {
             observed: OnceLock::new(),
+            waits: Mutex::default(),
             started: clock::unix_seconds(),
             recorded: false,
             scrapes: Scrapes::default(),
@@ -220,15 +223,22 @@ impl Agent {
         }
     }
 
+    /// What the start waits for, in a sentence; `None` where it is the kernel programs.
+    pub fn starts(&self, waits: Option<String>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = waits;
+    }
+
     /// Whether every required program is attached.
     ///
     /// # Errors
     /// One sentence that says why not.
     pub fn ready(&self) -> Result<(), String> {
-        self.observed.get().map_or_else(
-            || Err("the kernel programs are not attached yet".into()),
-            |observed| observed.ready(),
-        )
+        if let Some(observed) = self.observed.get() {
+            return observed.ready();
+        }
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = || "the kernel programs are not attached yet".into();
+        Err(waits.clone().unwrap_or_else(programs))
     }
 
     /// The pipeline, once it runs.

@@ -116,12 +116,21 @@ impl Kubernetes {
         }))
     }
 
+    /// What the start waits for in [`Self::wait`], in a sentence.
+    #[must_use]
+    pub fn waits() -> String {
+        format!(
+            "waiting, for {FIRST:?} at most, for the Kubernetes API to tell of its pods and services"
+        )
+    }
+
     /// Waits until all is known that is to be, for a bounded time.
     pub fn wait(&self) {
         if self.first.recv_timeout(FIRST).is_err() {
             tracing::warn!(
                 waited = ?FIRST,
-                "the Kubernetes API has not told of all pods and services yet; names follow"
+                "the Kubernetes API has not told of all pods and services yet; names, and what is \
+                 selected by them, follow"
             );
         }
     }

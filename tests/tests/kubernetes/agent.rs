@@ -1,11 +1,13 @@
 //! The agent with an API beside it: names in its metrics, and no byte of its own in them.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use observer_tests::agent::{Agent, Options};
+use observer_tests::agent::{Agent, Options, binary};
 use observer_tests::apiserver::{ApiServer, Fault, recorded};
 use observer_tests::cgroup::Cgroup;
+use observer_tests::process::{Place, Process, free_port};
 
 use super::scene::NODE;
 
@@ -102,6 +104,31 @@ fn an_agent_without_an_api_starts_and_says_so_once() -> Result<()> {
     ensure!(times("tells news again") == 1, "{log}");
     ensure!(!log.contains("of-the-agent"), "{log}");
     Ok(())
+}
+
+#[test]
+fn while_it_waits_for_the_api_it_says_that_it_does() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let mut server = ApiServer::recorded()?;
+    let file = files.path().join("observer.yaml");
+    fs::write(&file, config(&server, files.path())?)?;
+    server.suspend();
+    let (idle, address) = (Cgroup::create("idle")?, free_port()?);
+    let mut command = Command::new(binary()?);
+    command.args(["run", "--listen", &address.to_string(), "--config"]);
+    command.arg(&file).arg("--cgroup").arg(idle.path());
+    let log = files.path().join("observer.log");
+    let mut process = Process::start(command, &log, &Place::default())?;
+    let client = ureq::Agent::config_builder().http_status_as_error(false);
+    let client: ureq::Agent = client.build().into();
+    let sentence =
+        "waiting, for 5s at most, for the Kubernetes API to tell of its pods and services\n";
+    process.until("say that it waits for the API", || {
+        let mut answer = client.get(format!("http://{address}/readyz")).call().ok()?;
+        let said = answer.body_mut().read_to_string().ok()?;
+        (answer.status() == 503 && said == sentence).then_some(())
+    })?;
+    process.stop().map(drop)
 }
 
 #[test]

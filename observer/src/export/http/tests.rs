@@ -167,6 +167,20 @@ fn what_is_read_at_the_scrape_comes_after_what_is_kept() {
 }
 
 #[test]
+fn while_it_starts_it_says_what_it_waits_for() {
+    let server = Server::start();
+    let ready = || {
+        let answer = server.ask("GET", "/readyz");
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        answer
+    };
+    server.agent.starts(Some("waiting for the API".to_owned()));
+    assert!(ready().ends_with("\r\nwaiting for the API\n"));
+    server.agent.starts(None);
+    assert!(ready().ends_with("the kernel programs are not attached yet\n"));
+}
+
+#[test]
 fn it_is_ready_once_the_programs_are_attached() {
     for (state, status, body) in [
         (Ok(()), "HTTP/1.1 200 OK", "ready\n"),
