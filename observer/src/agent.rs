@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::capture::capabilities::{self, Duty};
 use crate::capture::{Capture, Settings as CaptureSettings, host, listeners};
 use crate::cli::{Parts, Requirement, Running, Setup, State};
-use crate::config::{Config, Selection};
+use crate::config::{Config, Note, Selection, notes};
 use crate::containers::View;
 use crate::correlate::postgres::Shared;
 use crate::correlate::vantage::Vantages;
@@ -61,7 +61,17 @@ fn requirements(config: &Config) -> Vec<Requirement> {
         .into_iter()
         .map(requirement)
         .chain(elsewhere(config))
+        .chain(notes::unasked(config).into_iter().map(unasked))
         .collect()
+}
+
+/// Of what selects pods and asks nobody about them.
+fn unasked(note: Note) -> Requirement {
+    Requirement {
+        name: note.key.to_owned(),
+        state: State::Degraded(note.why),
+        remedy: note.remedy.to_owned(),
+    }
 }
 
 fn requirement(row: host::Requirement) -> Requirement {
@@ -205,6 +215,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
         setup.config.capture.cgroups,
         sources,
     )?;
+    reload::tell(&setup.config, None);
     let reloads = Arc::new(reload::Books::new());
     let books = pipeline.books().to_vec();
     let selected = follow.tally();
@@ -214,6 +225,7 @@ pub fn start(setup: Setup) -> anyhow::Result<Box<dyn Running>> {
     let seen = Arc::new(seen);
     let reload = Reload {
         layers: setup.layers,
+        in_force: setup.config.clone(),
         started: setup.config,
         needs,
         statements,

@@ -126,15 +126,22 @@ impl Checked {
         }
         let mut layers = self.overrides.layers();
         layers.file = self.file.or(layers.file);
-        let config = layers.load()?.config;
+        let loaded = layers.load()?;
+        let config = &loaded.config;
         config.rules()?;
         config.gate()?;
         let mut told = match layers.file {
             Some(file) => format!("{} is valid\n", file.display()),
             None => "the configuration is valid\n".into(),
         };
-        if let Some(selected) = check::selected(&config, &Directory::default()) {
-            told.push_str(&selected.sentence());
+        let selected = check::selected(config, &Directory::default());
+        let selected = selected.map(|selected| selected.sentence());
+        let notes = loaded.notes();
+        for line in selected
+            .into_iter()
+            .chain(notes.iter().map(ToString::to_string))
+        {
+            told.push_str(&line);
             told.push('\n');
         }
         Ok(told)

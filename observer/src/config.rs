@@ -16,6 +16,7 @@ pub mod document;
 pub mod file;
 pub mod layers;
 pub mod log;
+pub mod notes;
 pub mod print;
 pub mod problem;
 pub mod reassembly;
@@ -29,6 +30,7 @@ mod validate;
 
 pub use layers::{Layers, Loaded, Options};
 pub use log::Log;
+pub use notes::Note;
 pub use problem::{Problem, Problems};
 pub use reassembly::Reassembly;
 pub use selection::Selection;
@@ -95,6 +97,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether it selects nothing, which is everything.
+    #[must_use]
+    pub fn selects_everything(&self) -> bool {
+        self.cgroups.is_empty() && self.select.is_empty()
+    }
+
     /// The bounds of the stages between capture and interpret.
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Settings {

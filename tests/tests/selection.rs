@@ -123,6 +123,8 @@ fn what_is_made_before_anybody_runs_in_it_is_counted_whole_and_said_to_be() -> R
         said.contains("no workload that is selected is here"),
         "{said}"
     );
+    let absent = said.matches("names no cgroup that is here now").count();
+    ensure!(absent == 2, "{said}");
     for round in 0..5 {
         let cgroup = Cgroup::create("shop")?;
         observed(&agent, 1)?;
@@ -141,6 +143,14 @@ fn what_is_made_before_anybody_runs_in_it_is_counted_whole_and_said_to_be() -> R
     }
     let scrape = agent.scrape()?;
     ensure!((attached(&scrape, "empty") - 10.0).abs() < 0.5);
+    let said = agent.process().printed();
+    for line in [
+        "a workload is observed service",
+        "a workload is observed no more",
+    ] {
+        ensure!(said.matches(line).count() == 10, "{line}: {said}");
+    }
+    ensure!(said.contains("its cgroup is gone"), "{said}");
     scrape
         .select("observer_selection_unseen_seconds_total")
         .is(0)?;
@@ -255,6 +265,19 @@ fn selectors_change_while_it_runs_and_what_stays_is_seen_on() -> Result<()> {
     reloaded(&agent, "applied", 1)?;
     visit()?;
     ensure!(counts(&agent.settled()?) == [4, 2, 2, 2]);
+    let said = agent.process().printed();
+    let told = |what: &str, service: &str| {
+        let mut lines = said.lines().filter(|line| line.contains(what));
+        lines.any(|line| line.contains(&format!("\"{service}\"")))
+    };
+    ensure!(told("a workload is observed no more", "goes"), "{said}");
+    ensure!(told("a workload is observed service", "comes"), "{said}");
+    ensure!(!told("a workload is observed no more", "stays"), "{said}");
+    ensure!(said.contains("it is not selected any more"), "{said}");
+    ensure!(
+        said.contains("what is observed selected=\"cgroups: ["),
+        "{said}"
+    );
 
     file.write("select: {cgroups: ['/sys/fs/cgroup/shop'], labels: ['app inn (a)']}\n")?;
     reloaded(&agent, "refused", 1)?;
@@ -276,7 +299,20 @@ fn selectors_change_while_it_runs_and_what_stays_is_seen_on() -> Result<()> {
     scrape.select("observer_selection_cgroups").is(1)?;
     let said = agent.process().printed();
     ensure!(!said.contains("takes effect at the next start"), "{said}");
-    scrape.ledger_closes()
+    scrape.ledger_closes()?;
+
+    // What is emptied widens it to everything.
+    let everything = "everything on this machine is observed";
+    ensure!(!said.contains(everything), "{said}");
+    file.write("select: {cgroups: []}\n")?;
+    reloaded(&agent, "applied", 3)?;
+    let said = agent.process().printed();
+    let told: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains(everything))
+        .collect();
+    ensure!(told.len() == 1 && told[0].contains(" WARN "), "{told:?}");
+    Ok(())
 }
 
 #[test]
@@ -323,15 +359,31 @@ fn the_command_says_what_would_be_selected_now() -> Result<()> {
         let output = command.args(verb).arg("--config").arg(&file).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let found = format!("shop-now ({})", cgroup.path().display());
+    // Who runs below goes by a name of its own, here and in the metrics.
+    let workers = cgroup.path().join("workers");
+    fs::create_dir(&workers)?;
+    let mut worker = Command::new("sleep").arg("60").spawn()?;
+    fs::write(workers.join("cgroup.procs"), worker.id().to_string())?;
+    let found = format!("workers ({})", cgroup.path().display());
     let nothing = "nothing that is selected is here now";
     for verb in [&["check"][..], &["config", "check"]] {
         let said = say(&selecting(&["shop-*"]), verb)?;
         ensure!(said.contains(&found), "{said}");
         let said = say(&selecting(&["no-such"]), verb)?;
         ensure!(said.contains(nothing), "{said}");
-        let said = say("select: {namespaces: [naytife]}\n", verb)?;
+        let said = say(&selecting(&["shop-*", "no-such"]), verb)?;
+        ensure!(
+            said.contains("/no-such\" names no cgroup that is here now"),
+            "{said}"
+        );
+        let said = say("select: {namespaces: [naytife], labels: [app]}\n", verb)?;
         ensure!(said.contains("once the agent runs"), "{said}");
+        ensure!(
+            said.contains("labels: names nothing without kubernetes.node"),
+            "{said}"
+        );
     }
-    Ok(())
+    worker.kill()?;
+    worker.wait()?;
+    Ok(fs::remove_dir(workers)?)
 }

@@ -15,14 +15,20 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::arrival::Arrival;
-use super::watch::Wake;
+use super::watch::{self, Wake};
 use crate::capture::{Capture, Followed};
 use crate::config::selection::PROC;
 use crate::export::agent::Selecting;
-use crate::workloads::selectors::choose::{Choice, bounded};
-use crate::workloads::selectors::processes::Others;
+use crate::workloads::selectors::choose::{Cgroup, Choice, Chosen, bounded, services};
+use crate::workloads::selectors::processes::{self, Others};
 use crate::workloads::tree::{Paths, Tree, Trouble};
 use crate::workloads::{Directory, Selectors};
+
+/// Lines of the log for what one pass takes up, for what it lets go, and for what names nothing.
+const TOLD: usize = 32;
+
+/// Why what is still there is let go.
+const DESELECTED: &str = "it is not selected any more";
 
 /// What is selected now and how it came to be, to be read by scrapes.
 #[derive(Debug, Default)]
@@ -114,6 +120,7 @@ impl Follow {
         }
         follow.begin(named, selectors)?;
         follow.pass(capture, Cause::Asked);
+        follow.tell_absent();
         Ok(follow)
     }
 
@@ -154,7 +161,7 @@ impl Follow {
         capture.sweep();
         let before = (self.named.clone(), self.selectors.clone());
         self.begin(named, selectors)?;
-        let (choice, _) = self.choose();
+        let (choice, _) = self.choose(&self.cgroups());
         let wanted: Vec<PathBuf> = self.wanted(&choice).into_iter().collect();
         let known: HashSet<PathBuf> = capture.selected().map(Path::to_owned).collect();
         match capture.select(&wanted) {
@@ -164,7 +171,15 @@ impl Follow {
                 for cgroup in capture.selected().filter(is_new) {
                     self.arrived(cgroup, Cause::Asked);
                 }
+                let no_more = before.0.iter().filter(|named| gone.contains(named));
+                tell_each(no_more, |cgroup| {
+                    let cgroup = cgroup.display();
+                    tracing::info!(%cgroup, why = DESELECTED, "a cgroup is observed no more");
+                });
                 gone.extend(self.pass(capture, Cause::Asked));
+                if self.selectors != before.1 {
+                    self.tell_absent();
+                }
                 Ok(gone)
             }
             Err(error) => {
@@ -196,13 +211,10 @@ impl Follow {
             return Vec::new();
         }
         capture.sweep();
-        let (choice, over) = self.choose();
+        let cgroups = self.cgroups();
+        let (choice, over) = self.choose(&cgroups);
         let followed = capture.follow(&self.wanted(&choice));
-        for (path, chosen) in &choice {
-            if !self.choice.contains_key(path) {
-                tracing::info!(service = %chosen.service, cgroup = %path, "a workload is observed");
-            }
-        }
+        self.tell(&choice, &cgroups);
         self.choice = choice;
         for cgroup in &followed.added {
             self.arrived(cgroup, cause);
@@ -227,8 +239,40 @@ impl Follow {
         }
     }
 
-    fn choose(&mut self) -> (Choice, usize) {
-        let cgroups = self.tree.as_ref().map(Tree::cgroups).unwrap_or_default();
+    /// Says what is taken up, and what is let go: one that is made again under its path is both.
+    fn tell(&self, choice: &Choice, cgroups: &[Cgroup]) {
+        let runs = |path: &str| processes::of(&self.place(path)).next().is_some();
+        let called = |chosen: &(&Arc<str>, &Chosen)| {
+            services((chosen.0, chosen.1), cgroups, &self.directory, runs)
+        };
+        tell_each(others(&self.choice, choice).iter(), |gone| {
+            let (path, service) = (gone.0, called(gone));
+            let why = if watch::is_there(gone.1.id, &self.place(path)) {
+                DESELECTED
+            } else {
+                "its cgroup is gone"
+            };
+            tracing::info!(service, cgroup = %path, why, "a workload is observed no more");
+        });
+        tell_each(others(choice, &self.choice).iter(), |new| {
+            let (path, service) = (new.0, called(new));
+            tracing::info!(service, cgroup = %path, "a workload is observed");
+        });
+    }
+
+    /// Says what names nothing yet.
+    fn tell_absent(&self) {
+        let names = |path: &str| processes::names(&self.place(path), Path::new(PROC)).collect();
+        let absent = self.selectors.absent(&self.cgroups(), names);
+        tell_each(absent.iter(), |absent| tracing::info!("{absent}"));
+    }
+
+    /// What is there to be chosen from, in the order of the paths.
+    fn cgroups(&self) -> Arc<[Cgroup]> {
+        self.tree.as_ref().map(Tree::cgroups).unwrap_or_default()
+    }
+
+    fn choose(&mut self, cgroups: &[Cgroup]) -> (Choice, usize) {
         let mut others = std::mem::take(&mut self.others);
         let now = Instant::now();
         let has_process = |path: &str| {
@@ -239,7 +283,7 @@ impl Follow {
         let before = &self.choice;
         let mut choice = self
             .selectors
-            .choose(&cgroups, &self.directory, before, has_process);
+            .choose(cgroups, &self.directory, before, has_process);
         others.pass();
         self.others = others;
         let before = &self.choice;
@@ -296,6 +340,32 @@ impl Follow {
     }
 }
 
+/// What one choice has and another has not, in the order of the paths.
+fn others<'c>(choice: &'c Choice, than: &Choice) -> Vec<(&'c Arc<str>, &'c Chosen)> {
+    let is_other = |(path, chosen): &(&Arc<str>, &Chosen)| {
+        let known = than.get(*path);
+        known.is_none_or(|known| known.id != chosen.id)
+    };
+    let mut others: Vec<_> = choice.iter().filter(is_other).collect();
+    others.sort_unstable_by_key(|(path, _)| Arc::clone(path));
+    others
+}
+
+/// A line for each, as far as there is room, and one that says how many more there are.
+fn tell_each<T>(all: impl Iterator<Item = T>, line: impl Fn(T)) {
+    let mut more = 0_usize;
+    for (number, one) in all.enumerate() {
+        if number < TOLD {
+            line(one);
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        tracing::info!(more, "and more of the same");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,7 +403,7 @@ mod tests {
             .begin(Vec::new(), Selectors::new(&select).unwrap())
             .unwrap();
         for _ in 0..2 {
-            assert!(follow.choose().0.is_empty());
+            assert!(follow.choose(&follow.cgroups()).0.is_empty());
             assert!(follow.looks(), "nobody has told of it");
         }
         assert!(!follow.looks(), "nothing was missed since");
@@ -342,7 +412,7 @@ mod tests {
             namespace: "naytife".into(),
             ..Pod::default()
         });
-        assert_eq!(follow.choose().0.len(), 1);
+        assert_eq!(follow.choose(&follow.cgroups()).0.len(), 1);
         assert!(!follow.looks(), "it is found");
         // Where nobody asks for pods, none is missed.
         directory.remove_pod(UID);
@@ -353,7 +423,7 @@ mod tests {
         follow
             .begin(Vec::new(), Selectors::new(&select).unwrap())
             .unwrap();
-        assert!(follow.choose().0.is_empty());
+        assert!(follow.choose(&follow.cgroups()).0.is_empty());
         assert!(!follow.looks());
     }
 }

@@ -93,8 +93,7 @@ impl Wanted {
     }
 
     fn of(config: &Config, selectors: &Selectors) -> Option<Arc<Selectors>> {
-        let everything = config.cgroups.is_empty() && selectors.is_empty();
-        (!everything).then(|| Arc::new(selectors.clone()))
+        (!config.selects_everything()).then(|| Arc::new(selectors.clone()))
     }
 
     fn selects(&self, pod: &Pod) -> bool {

@@ -14,15 +14,14 @@ use super::follow::Follow;
 use super::names::Wanted;
 use crate::capture::Capture;
 use crate::clock;
-use crate::config::{Config, Layers, SETTINGS, Selection};
+use crate::config::selection::EVERYTHING;
+use crate::config::{Config, Layers, SETTINGS, Selection, notes};
 use crate::correlate::postgres::Shared;
 use crate::export::agent::Reloads;
 use crate::interpret::{Needs, Plan};
 use crate::workloads::Selectors;
 use crate::workloads::kubernetes::Namespaces;
 
-/// Keys, and sections, that take effect at once.
-const LIVE: [&str; 3] = ["rules", "cgroups", "select."];
 /// Lines of the log that one refusal may have.
 const TOLD: usize = 10;
 
@@ -65,6 +64,8 @@ pub(super) struct Reload {
     pub(super) layers: Layers,
     /// As it was at the start.
     pub(super) started: Config,
+    /// As it was read last, and is in force in what takes effect at once.
+    pub(super) in_force: Config,
     pub(super) needs: Needs,
     pub(super) statements: Arc<Shared>,
     pub(super) wanted: Wanted,
@@ -99,7 +100,7 @@ impl Reload {
         });
         match result {
             Ok((next, gone)) => {
-                self.apply(&next);
+                self.apply(next);
                 self.books.applied();
                 gone
             }
@@ -126,24 +127,23 @@ impl Reload {
         })
     }
 
-    fn apply(&self, next: &Next) {
+    fn apply(&mut self, next: Next) {
         self.needs.replace(Arc::clone(&next.plan));
         self.wanted.replace(&next.config, &next.selectors);
         self.statements.ask_again();
         if let Some(namespaces) = &self.namespaces {
             namespaces.replace(&next.config.select.namespaces);
         }
-        let cgroups: Vec<_> = next.named.iter().map(|path| path.display()).collect();
         tracing::info!(
             routes = next.plan.routes.iter().count(),
-            ?cgroups,
             "the configuration was read again and is in force"
         );
+        tell(&next.config, Some(&self.in_force));
         let waiting: Vec<&str> = SETTINGS
             .iter()
             .filter(|setting| setting.value(&next.config) != setting.value(&self.started))
+            .filter(|setting| !setting.is_live())
             .map(|setting| setting.key)
-            .filter(|key| !is_live(key))
             .collect();
         if !waiting.is_empty() {
             tracing::warn!(
@@ -151,12 +151,29 @@ impl Reload {
                 "what changed here takes effect at the next start"
             );
         }
+        self.in_force = next.config;
     }
 }
 
-fn is_live(key: &str) -> bool {
-    let is = |live: &&str| key == *live || live.ends_with('.') && key.starts_with(*live);
-    LIVE.iter().any(is)
+/// Says what is selected, in the words of the configuration; and what that comes to where it is not
+/// what it seems: where nothing is left of what was `before`, everything is observed.
+pub(super) fn tell(config: &Config, before: Option<&Config>) {
+    match before {
+        Some(before) if config.selects_everything() && !before.selects_everything() => {
+            let before = Selection::written(before);
+            tracing::warn!(before, "{EVERYTHING}");
+        }
+        _ if config.selects_everything() => tracing::info!("{EVERYTHING}"),
+        _ => tracing::info!(selected = Selection::written(config), "what is observed"),
+    }
+    // At the start they are among what the machine lacks.
+    let Some(before) = before else { return };
+    let known = notes::unasked(before);
+    for note in notes::unasked(config) {
+        if !known.contains(&note) {
+            tracing::warn!("{note}");
+        }
+    }
 }
 
 fn refuse(problems: &str) {
@@ -347,24 +364,6 @@ mod tests {
         files.follow(&layers, &config);
         changed(&mut files);
         fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn what_takes_effect_at_once_is_every_key_of_the_selection() {
-        let live: Vec<&str> = SETTINGS
-            .iter()
-            .map(|setting| setting.key)
-            .filter(|key| is_live(key))
-            .collect();
-        assert_eq!(live.len(), 9, "{live:?}");
-        for key in [
-            "cgroups",
-            "rules",
-            "select.namespaces",
-            "select.executables",
-        ] {
-            assert!(live.contains(&key), "{key}");
-        }
     }
 
     #[test]

@@ -216,6 +216,6 @@ fn left(directories: &[PathBuf], selection: &[PathBuf]) -> Gone {
 }
 
 /// Whether a cgroup's directory is still that cgroup's.
-fn is_there(id: u64, directory: &Path) -> bool {
+pub(super) fn is_there(id: u64, directory: &Path) -> bool {
     fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id)
 }

@@ -6,6 +6,7 @@ use super::Parts;
 use crate::config::{Config, Selection};
 use crate::export::http;
 use crate::workloads::kubernetes;
+use crate::workloads::selectors::Absent;
 use crate::workloads::{Directory, Selectors};
 
 /// Workloads that are named.
@@ -59,6 +60,7 @@ pub(super) fn all(config: &Config, parts: Parts) -> Vec<Requirement> {
     let mut requirements = (parts.requirements)(config);
     requirements.push(cgroups(config));
     requirements.extend(selected(config, &Directory::default()));
+    requirements.extend(absent(config));
     requirements.push(address(config));
     requirements.extend(kubernetes(config));
     requirements
@@ -137,6 +139,18 @@ pub(super) fn selected(config: &Config, directory: &Directory) -> Option<Require
         state,
         remedy: "the agent waits for it; what there is: systemd-cgls".into(),
     })
+}
+
+/// A row for each item of the selection that names nothing now.
+fn absent(config: &Config) -> Vec<Requirement> {
+    // Where there is no cgroup v2 there is a row that says so.
+    let absent = Selection::absent(config).unwrap_or_default();
+    let row = |absent: &Absent| Requirement {
+        name: "selected".into(),
+        state: State::Degraded(absent.to_string()),
+        remedy: String::new(),
+    };
+    absent.iter().take(NAMED).map(row).collect()
 }
 
 fn address(config: &Config) -> Requirement {

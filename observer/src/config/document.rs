@@ -9,6 +9,9 @@ use super::{Config, SETTINGS, print};
 pub fn configuration() -> String {
     let config = Config::default();
     let mut page = String::from(HEAD);
+    let live = SETTINGS.iter().filter(|setting| setting.is_live());
+    let live: Vec<String> = live.map(|setting| format!("`{}`", setting.key)).collect();
+    page.push_str(&LIVE.replace("{keys}", &live.join(", ")));
     for setting in SETTINGS {
         let default = setting.value(&config);
         let default = if matches!(default.as_str(), "null" | "[]" | "{}") {
@@ -53,10 +56,13 @@ value of another kind or outside its bounds, a rule that names nothing (the rule
 rest is right). Nothing is ignored. `run` refuses to start with the same lines. Only what is no YAML
 at all, and rules of another shape, end the reading at the first mistake.
 
-`rules` and `web_config` in the file are relative to that file's directory, in the environment to the
-working one. What a web configuration may hold is in [operations](operations/nodes.md#who-may-scrape).
-`rules` and `cgroups` may change while the agent runs: see
-[operations](operations.md#change-it-while-it-runs).
+A note after that, which is no error, tells at its place what is valid and does nothing here and now:
+a pattern, a unit or an executable that names nothing that is on this machine, and what selects pods
+where no Kubernetes API is asked about them.
+
+Relative paths in the file are relative to the directory of that file, in the environment and in
+options to the working directory; those of `cgroups` are everywhere relative to the cgroup v2 mount.
+What a web configuration may hold is in [operations](operations/nodes.md#who-may-scrape).
 
 Editors complete and underline with the schemas in [schema](schema):
 
@@ -66,6 +72,12 @@ Editors complete and underline with the schemas in [schema](schema):
 
 In the environment a list is separated by commas, `limits.metrics` is written `name=lines,…`, and an
 empty value is none. Durations are written `10ms`, `5s`, `5m`.
+";
+
+const LIVE: &str = "
+These take effect [while the agent runs](operations.md#change-it-while-it-runs), on SIGHUP or when the
+file changes: {keys}. So does what is in the file that `rules` names, and in the one that `web_config`
+does. What else changes takes effect at the next start, and the log names it.
 
 | key | default | variable | |
 |---|---|---|---|

@@ -92,6 +92,12 @@ fn explain(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::SerdeUnknownVariant {
             variant, expected, ..
         } => suggest::unknown("value", variant, expected.iter().copied()),
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            let key = key
+                .as_ref()
+                .map_or_else(|| "this key".to_owned(), |key| format!("the key \"{key}\""));
+            format!("{key} is here a second time; leave one of the two out")
+        }
         error => {
             let text = error.render_with_options(serde_saphyr::render_options! {
                 snippets: serde_saphyr::SnippetMode::Off,

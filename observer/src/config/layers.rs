@@ -62,7 +62,8 @@ impl fmt::Display for Origin {
 /// Where each value comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// By key; without those that nobody set. Entries of maps have one of their own.
+    /// By key; without those that nobody set. Entries of maps and items of lists have one of their
+    /// own.
     places: BTreeMap<String, Place>,
 }
 
@@ -77,19 +78,22 @@ impl Origins {
 
     /// Another layer has a value.
     fn set(&mut self, key: &str, place: Place) {
-        let inner = format!("{key}.");
-        self.places.retain(|of, _| !of.starts_with(&inner));
+        let inner = |of: &str| {
+            let rest = of.strip_prefix(key);
+            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
+        self.places.retain(|of, _| !inner(of));
         self.places.insert(key.to_owned(), place);
     }
 
     /// The place to blame for the value of a key, or of a part of it.
-    fn blame(&self, key: &str) -> Option<Place> {
+    pub(super) fn blame(&self, key: &str) -> Option<Place> {
         let mut key = key;
         loop {
             if let Some(place) = self.places.get(key) {
                 return Some(place.clone());
             }
-            key = key.rsplit_once('.')?.0;
+            key = whole(key)?;
         }
     }
 }
@@ -142,10 +146,14 @@ impl Loading {
             Err(error) => return self.problems.push(file::syntax(path, &error)),
         };
         let (origins, problems) = (&mut self.origins, &mut self.problems);
+        let mut taken = Vec::new();
         settings::take(&mut self.config, &root, &mut |spot, read| {
             let place = Place::in_file(path, spot);
             match read {
-                Read::Taken(setting) => origins.set(setting.key, place),
+                Read::Taken(setting) => {
+                    origins.set(setting.key, place);
+                    taken.push(setting);
+                }
                 Read::Refused(message) => problems.push(Problem {
                     place: Some(place),
                     message,
@@ -153,21 +161,12 @@ impl Loading {
             }
         });
         entries("", &root, &mut |key, spot| {
-            if let Some((whole, _)) = key.rsplit_once('.')
-                && origins.places.contains_key(whole)
-            {
+            if whole(&key).is_some_and(|whole| origins.places.contains_key(whole)) {
                 origins.places.insert(key, Place::in_file(path, spot));
             }
         });
-        for (key, named) in [
-            ("rules", &mut self.config.rules),
-            ("web_config", &mut self.config.web_config),
-        ] {
-            if let Origin::Set(_) = self.origins.of(key)
-                && let Some(named) = named
-            {
-                *named = file::beside(path, named);
-            }
+        for setting in taken {
+            setting.stands_in(path, &mut self.config);
         }
     }
 
@@ -257,13 +256,29 @@ impl Loading {
     }
 }
 
-/// Every entry of every map, with its whole key.
-fn entries(path: &str, place: &Placed, each: &mut dyn FnMut(String, Spot)) {
-    if let Node::Map(map) = &place.node {
-        for (name, spot, value) in map {
-            let key = format!("{path}{name}");
-            entries(&format!("{key}."), value, each);
-            each(key, *spot);
+/// Every entry of every map and every item of every list, with its whole key: `limits.metrics.name`,
+/// `select.labels[2]`.
+fn entries(key: &str, place: &Placed, each: &mut dyn FnMut(String, Spot)) {
+    match &place.node {
+        Node::Map(map) => {
+            for (name, spot, value) in map {
+                let dot = if key.is_empty() { "" } else { "." };
+                let key = format!("{key}{dot}{name}");
+                entries(&key, value, each);
+                each(key, *spot);
+            }
         }
+        Node::List(list) => {
+            for (index, item) in list.iter().enumerate() {
+                each(format!("{key}[{index}]"), item.spot);
+            }
+        }
+        Node::Null | Node::Scalar(_) => {}
     }
+}
+
+/// The key of what a part belongs to.
+fn whole(key: &str) -> Option<&str> {
+    let cut = if key.ends_with(']') { '[' } else { '.' };
+    key.rsplit_once(cut).map(|(whole, _)| whole)
 }

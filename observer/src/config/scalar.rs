@@ -2,25 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::log::Format;
-use super::suggest;
-use super::tree::Node;
+use super::tree::{Node, Placed, Spot};
+use super::{file, suggest};
 use crate::interpret::Authority;
+
+/// Why a value of a file is not taken.
+pub(super) struct Misread {
+    /// What is wrong.
+    pub(super) message: String,
+    /// Which item of a list is to blame, counted from 0, and where that stands.
+    pub(super) item: Option<(usize, Spot)>,
+}
+
+impl<T: Into<String>> From<T> for Misread {
+    fn from(message: T) -> Self {
+        Self {
+            message: message.into(),
+            item: None,
+        }
+    }
+}
 
 /// A value of one key.
 pub(super) trait Scalar: Sized {
     /// From an environment variable.
     fn read(text: &str) -> Result<Self, String>;
     /// From a file.
-    fn of(node: &Node) -> Result<Self, String> {
+    fn of(node: &Node) -> Result<Self, Misread> {
         match node {
-            Node::Scalar(scalar) => Self::read(&scalar.read),
-            other => Err(format!("{} where a single value belongs", other.kind())),
+            Node::Scalar(scalar) => Ok(Self::read(&scalar.read)?),
+            other => Err(format!("{} where a single value belongs", other.kind()).into()),
         }
     }
+    /// A relative path in this file is one beside it.
+    fn beside(&mut self, _file: &Path) {}
     /// As YAML on one line.
     fn show(&self) -> String;
 }
@@ -52,10 +71,10 @@ impl Scalar for String {
         Ok(text.to_owned())
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
+    fn of(node: &Node) -> Result<Self, Misread> {
         match node {
             Node::Scalar(scalar) => Ok(scalar.written.clone()),
-            other => Err(format!("{} where text belongs", other.kind())),
+            other => Err(format!("{} where text belongs", other.kind()).into()),
         }
     }
 
@@ -85,8 +104,12 @@ impl Scalar for PathBuf {
         Ok(text.into())
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
-        Self::read(&String::of(node)?)
+    fn of(node: &Node) -> Result<Self, Misread> {
+        Ok(Self::read(&String::of(node)?)?)
+    }
+
+    fn beside(&mut self, file: &Path) {
+        *self = file::beside(file, self);
     }
 
     fn show(&self) -> String {
@@ -99,10 +122,16 @@ impl Scalar for Option<PathBuf> {
         Ok((!text.is_empty()).then(|| text.into()))
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
+    fn of(node: &Node) -> Result<Self, Misread> {
         match node {
             Node::Null => Ok(None),
-            other => Self::read(&String::of(other)?),
+            other => Ok(Self::read(&String::of(other)?)?),
+        }
+    }
+
+    fn beside(&mut self, file: &Path) {
+        if let Some(path) = self {
+            path.beside(file);
         }
     }
 
@@ -117,10 +146,10 @@ impl Scalar for Option<String> {
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
+    fn of(node: &Node) -> Result<Self, Misread> {
         match node {
             Node::Null => Ok(None),
-            other => Self::read(&String::of(other)?),
+            other => Ok(Self::read(&String::of(other)?)?),
         }
     }
 
@@ -134,14 +163,13 @@ impl Scalar for Vec<PathBuf> {
         Ok(parts(text).map(PathBuf::from).collect())
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
-        match node {
-            Node::Null => Ok(Self::new()),
-            Node::List(list) => list
-                .iter()
-                .map(|item| String::of(&item.node).map(PathBuf::from))
-                .collect(),
-            other => Err(format!("{} where a list belongs: [one, two]", other.kind())),
+    fn of(node: &Node) -> Result<Self, Misread> {
+        items(node)
+    }
+
+    fn beside(&mut self, file: &Path) {
+        for path in self {
+            path.beside(file);
         }
     }
 
@@ -159,12 +187,8 @@ impl Scalar for Vec<String> {
         Ok(parts(text).map(str::to_owned).collect())
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
-        match node {
-            Node::Null => Ok(Self::new()),
-            Node::List(list) => list.iter().map(|item| String::of(&item.node)).collect(),
-            other => Err(format!("{} where a list belongs: [one, two]", other.kind())),
-        }
+    fn of(node: &Node) -> Result<Self, Misread> {
+        items(node)
     }
 
     fn show(&self) -> String {
@@ -185,20 +209,20 @@ impl Scalar for BTreeMap<String, usize> {
             .collect()
     }
 
-    fn of(node: &Node) -> Result<Self, String> {
+    fn of(node: &Node) -> Result<Self, Misread> {
         match node {
             Node::Null => Ok(Self::new()),
             Node::Map(map) => map
                 .iter()
                 .map(|(name, _, value)| match usize::of(&value.node) {
                     Ok(number) => Ok((name.clone(), number)),
-                    Err(message) => Err(format!("{name}: {message}")),
+                    Err(why) => Err(format!("{name}: {}", why.message).into()),
                 })
                 .collect(),
-            other => Err(format!(
-                "{} where a map belongs: {{name: number}}",
-                other.kind()
-            )),
+            other => {
+                let kind = other.kind();
+                Err(format!("{kind} where a map belongs: {{name: number}}").into())
+            }
         }
     }
 
@@ -251,6 +275,23 @@ impl Scalar for Authority {
             Self::Server => "server".into(),
         }
     }
+}
+
+/// Every item of a list, or which of them is wrong.
+fn items<T: From<String>>(node: &Node) -> Result<Vec<T>, Misread> {
+    let list = match node {
+        Node::Null => return Ok(Vec::new()),
+        Node::List(list) => list.iter().enumerate(),
+        other => return Err(format!("{} where a list belongs: [one, two]", other.kind()).into()),
+    };
+    let item = |(index, placed): (usize, &Placed)| match String::of(&placed.node) {
+        Ok(text) => Ok(text.into()),
+        Err(why) => Err(Misread {
+            item: Some((index, placed.spot)),
+            ..why
+        }),
+    };
+    list.map(item).collect()
 }
 
 /// What stands between commas.

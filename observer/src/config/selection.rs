@@ -4,13 +4,21 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use super::Config;
+use super::{Config, SETTINGS};
 use crate::mounts;
-use crate::workloads::selectors::choose::Choice;
+use crate::workloads::selectors::choose::{Choice, services};
+use crate::workloads::selectors::{Absent, processes};
 use crate::workloads::{Directory, Selectors, cgroup};
 
 /// Where processes are.
 pub const PROC: &str = "/proc";
+
+/// What a configuration comes to that selects nothing.
+pub const EVERYTHING: &str =
+    "nothing is selected, so everything on this machine is observed but the agent itself";
+
+/// Characters of one key's value in a line of the log.
+const LINE: usize = 400;
 
 /// What is observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +69,37 @@ impl Selection {
         }
     }
 
-    /// What a configuration selects now by who it is, as far as the directory knows: the service and
-    /// the path of each, in the order of the services.
+    /// What a configuration selects, in its own words.
+    #[must_use]
+    pub fn written(config: &Config) -> String {
+        let chosen = SETTINGS.iter().filter(|setting| setting.selects());
+        let rows = chosen.map(|setting| (setting.key, setting.value(config)));
+        let given = rows.filter(|(_, value)| value != "[]");
+        let given: Vec<String> = given
+            .map(|(key, value)| match value.char_indices().nth(LINE) {
+                Some((end, _)) => format!("{key}: {}…", value.get(..end).unwrap_or_default()),
+                None => format!("{key}: {value}"),
+            })
+            .collect();
+        given.join(", ")
+    }
+
+    /// What a configuration names by who it is and is not here now.
+    ///
+    /// # Errors
+    /// Where there is no cgroup v2.
+    pub fn absent(config: &Config) -> Result<Vec<Absent>, SelectionError> {
+        let mount = mounts::find()?;
+        let selectors = Selectors::new(&config.select).unwrap_or_default();
+        let names = |path: &str| {
+            let cgroup = mount.join(path.trim_start_matches('/'));
+            processes::names(&cgroup, PROC.as_ref()).collect()
+        };
+        Ok(selectors.absent(&cgroup::all(&mount), names))
+    }
+
+    /// What a configuration selects now by who it is, as far as the directory knows: the services in
+    /// each cgroup, and its path, in the order of the services.
     ///
     /// # Errors
     /// Where there is no cgroup v2.
@@ -77,9 +114,11 @@ impl Selection {
         let has_process = |path: &str| selectors.selects_any_process(&place(path), PROC.as_ref());
         let all = cgroup::all(&mount);
         let choice = selectors.choose(&all, directory, &Choice::default(), has_process);
+        let runs = |path: &str| processes::of(&place(path)).next().is_some();
+        let called = |chosen| services(chosen, &all, directory, runs);
         let chosen = choice.iter();
         let mut chosen: Vec<_> = chosen
-            .map(|(path, chosen)| (chosen.service.to_string(), place(path)))
+            .map(|(path, chosen)| (called((path, chosen)), place(path)))
             .collect();
         chosen.sort_unstable();
         Ok(chosen)
@@ -165,6 +204,23 @@ mod tests {
                 .starts_with("/tmp is not a cgroup v2 directory"),
             "{other}"
         );
+    }
+
+    #[test]
+    fn what_is_selected_is_told_in_the_words_of_the_configuration() {
+        let mut config = Config::default();
+        assert!(config.selects_everything());
+        assert_eq!(Selection::written(&config), "");
+        config.cgroups = vec!["a b".into()];
+        config.select.labels = vec!["app in (a, b)".into()];
+        assert!(!config.selects_everything());
+        assert_eq!(
+            Selection::written(&config),
+            "cgroups: [\"a b\"], select.labels: [\"app in (a, b)\"]"
+        );
+        config.select.labels = vec!["ä".repeat(LINE)];
+        let written = Selection::written(&config);
+        assert!(written.ends_with("ä…") && written.chars().count() < LINE + 50);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Every key, in one table: the environment, `observer config print` and tests come from it.
 
-use super::scalar::Scalar;
+use std::path::Path;
+
+use super::scalar::{Misread, Scalar};
 use super::tree::{Node, Placed, Spot};
 use super::{Config, suggest};
 
@@ -12,7 +14,8 @@ pub struct Setting {
     /// One sentence.
     pub help: &'static str,
     set: fn(&mut Config, &str) -> Result<(), String>,
-    take: fn(&mut Config, &Node) -> Result<(), String>,
+    take: fn(&mut Config, &Node) -> Result<(), Misread>,
+    beside: fn(&mut Config, &Path),
     show: fn(&Config) -> String,
 }
 
@@ -29,9 +32,31 @@ impl Setting {
     pub fn value(&self, config: &Config) -> String {
         (self.show)(config)
     }
+
+    /// Whether it is one of those of the selection.
+    #[must_use]
+    pub fn selects(&self) -> bool {
+        self.key == CGROUPS || self.key.starts_with("select.")
+    }
+
+    /// Whether another value takes effect while the agent runs.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.key == "rules" || self.selects()
+    }
+
+    /// Its value was read from this file, beside which relative paths are. Those of cgroups are below
+    /// their mount.
+    pub(super) fn stands_in(&self, file: &Path, config: &mut Config) {
+        if self.key != CGROUPS {
+            (self.beside)(config, file);
+        }
+    }
 }
 
 const PREFIX: &str = "OBSERVER_";
+/// Paths below the cgroup v2 mount.
+const CGROUPS: &str = "cgroups";
 
 macro_rules! settings {
     ($($key:literal, $($field:ident).+, $help:literal;)*) => {
@@ -47,6 +72,7 @@ macro_rules! settings {
                 config.$($field).+ = Scalar::of(node)?;
                 Ok(())
             },
+            beside: |config, file| config.$($field).+.beside(file),
             show: |config| config.$($field).+.show(),
         },)*];
     };
@@ -199,11 +225,16 @@ fn section(config: &mut Config, path: &str, place: &Placed, each: &mut dyn FnMut
     for (name, spot, value) in entries {
         let key = format!("{path}{name}");
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-            let read = match (setting.take)(config, &value.node) {
-                Ok(()) => Read::Taken(setting),
-                Err(message) => Read::Refused(format!("{key}: {message}")),
-            };
-            each(value.spot, read);
+            match (setting.take)(config, &value.node) {
+                Ok(()) => each(value.spot, Read::Taken(setting)),
+                Err(Misread { message, item }) => {
+                    let (key, spot) = match item {
+                        Some((index, spot)) => (format!("{key}[{index}]"), spot),
+                        None => (key, value.spot),
+                    };
+                    each(spot, Read::Refused(format!("{key}: {message}")));
+                }
+            }
             continue;
         }
         let below = format!("{key}.");

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::layers::Origin;
+use super::settings::Setting;
 use super::*;
 
 mod rules;
@@ -178,7 +179,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
         ("listen: [\n", "observer.yaml:1:9: "),
         (
             "rules: a\nrules: b\n",
-            "observer.yaml:2:1: duplicate mapping key: rules",
+            "observer.yaml:2:1: the key \"rules\" is here a second time; leave one of the two out",
         ),
         ("- 1\n", "observer.yaml:1:1: a list where keys belong"),
     ];
@@ -254,7 +255,7 @@ fn what_is_wrong_with_the_machines_settings_is_told_with_its_place() {
         ),
         (
             "node: {disable: [hwmom]}\n",
-            "observer.yaml:1:17: node.disable: unknown collector \"hwmom\"; did you mean \"hwmon\"?",
+            "observer.yaml:1:18: node.disable[0]: unknown collector \"hwmom\"; did you mean \"hwmon\"?",
         ),
         (
             "node: {procfs: }\n",
@@ -286,18 +287,32 @@ fn a_selector_that_cannot_be_meant_is_told_with_its_place() {
     let cases = [
         (
             "select: {labels: ['app inn (a)']}\n",
-            "observer.yaml:1:18: select.labels: \"app inn (a)\": unknown operator \"inn\"; did you \
+            "observer.yaml:1:19: select.labels[0]: \"app inn (a)\": unknown operator \"inn\"; did you \
              mean \"in\"?",
         ),
         (
             "select:\n  cgroups: [/sys/fs/cgroup/shop]\n",
-            "observer.yaml:2:12: select.cgroups: \"/sys/fs/cgroup/shop\": a pattern begins below \
+            "observer.yaml:2:13: select.cgroups[0]: \"/sys/fs/cgroup/shop\": a pattern begins below \
              the mount; did you mean \"/shop\"?",
         ),
         (
             "select: {executables: [/usr/bin/node]}\n",
-            "observer.yaml:1:23: select.executables: \"/usr/bin/node\": an executable goes by its \
+            "observer.yaml:1:24: select.executables[0]: \"/usr/bin/node\": an executable goes by its \
              name, without the directory; did you mean \"node\"?",
+        ),
+        (
+            "select:\n  labels:\n  - app\n  - {a: b}\n",
+            "observer.yaml:4:5: select.labels[1]: a map where text belongs",
+        ),
+        (
+            "select: {labels: [app, tier in (a, b)]}\n",
+            "observer.yaml:1:24: select.labels[1]: \"tier in (a\": the comma in it ends it here; write \
+             it in quotes, and in the configuration file: \"tier in (a, b)\"",
+        ),
+        (
+            "select: {units: [nginx, nginx.servic]}\n",
+            "observer.yaml:1:25: select.units[1]: \"nginx.servic\": the name of a unit with \
+             processes ends in .service, .scope or .slice; did you mean \"nginx.service\"?",
         ),
         (
             "select: {namespace: [naytife]}\n",
@@ -310,6 +325,56 @@ fn a_selector_that_cannot_be_meant_is_told_with_its_place() {
     }
     let file = "select: {namespaces: [naytife], labels: ['a in (b, c)'], units: [nginx]}";
     assert!(parse(file).is_ok());
+}
+
+#[test]
+fn what_may_have_been_meant_with_a_unit_is_one_that_has_processes() {
+    for (unit, meant) in [
+        ("app.slce", "app.slice"),
+        ("app.Service", "app.service"),
+        ("backup.timer", "backup.service"),
+        ("dbus.socket", "dbus.service"),
+        (
+            "dbus-org.freedesktop.hostname1",
+            "dbus-org.freedesktop.hostname1.service",
+        ),
+        ("nginx.", "nginx.service"),
+    ] {
+        let problem = parse(&format!("select: {{units: ['{unit}']}}")).unwrap_err();
+        let expected = format!("; did you mean \"{meant}\"?");
+        assert!(problem.ends_with(&expected), "{problem}");
+    }
+}
+
+#[test]
+fn an_item_of_a_variables_list_is_told_by_its_number() {
+    let wrong = [("OBSERVER_SELECT_LABELS", "app, b c")];
+    let expected = "OBSERVER_SELECT_LABELS: select.labels[1]: \"b c\": ";
+    let problem = environment(&wrong).unwrap_err();
+    assert!(problem.starts_with(expected), "{problem}");
+    // It is not the file's, which it is over.
+    let problem = load(&layers(&wrong), "select: {labels: [app, tier]}").unwrap_err();
+    assert!(problem.starts_with(expected), "{problem}");
+}
+
+#[test]
+fn the_page_names_the_keys_that_are_live_and_no_others() {
+    let page = document::configuration();
+    let (_, list) = page.split_once("when the\nfile changes: ").unwrap();
+    let (list, _) = list.split_once(". ").unwrap();
+    let live: Vec<&str> = list.split(", ").map(|key| key.trim_matches('`')).collect();
+    let expected = [
+        "cgroups",
+        "rules",
+        "select.namespaces",
+        "select.labels",
+        "select.projects",
+        "select.services",
+        "select.units",
+        "select.cgroups",
+        "select.executables",
+    ];
+    assert_eq!(live, expected);
 }
 
 #[test]
@@ -333,18 +398,45 @@ fn where_each_value_comes_from_is_told() {
 }
 
 #[test]
-fn rules_are_looked_for_beside_the_file_that_names_them() {
-    let layers = Layers::default();
+fn every_path_of_the_file_is_relative_to_it_but_those_below_the_mount() {
     let path = Path::new("/etc/observer/observer.yaml");
-    let rules = |text| {
-        let loaded = layers.load_from(Some((path, text))).unwrap();
-        loaded.config.rules.unwrap()
+    let shown = |setting: &Setting, value: &str| {
+        let (section, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
+        let text = match section {
+            "" => format!("{name}: {value}\n"),
+            _ => format!("{section}: {{{name}: {value}}}\n"),
+        };
+        let loaded = Layers::default().load_from(Some((path, &text))).ok()?;
+        Some(setting.value(&loaded.config))
     };
-    assert_eq!(
-        rules("rules: shop.yaml"),
-        Path::new("/etc/observer/shop.yaml")
-    );
-    assert_eq!(rules("rules: /shop.yaml"), Path::new("/shop.yaml"));
+    let mut beside = Vec::new();
+    for setting in SETTINGS {
+        let one = shown(setting, "a/b").is_some_and(|value| value == "/etc/observer/a/b");
+        let list = shown(setting, "[a/b]").is_some_and(|value| value == "[/etc/observer/a/b]");
+        if one || list {
+            beside.push(setting.key);
+            let absolute = if list { "[/a]" } else { "/a" };
+            assert_eq!(shown(setting, absolute).as_deref(), Some(absolute));
+        }
+    }
+    let expected = [
+        "web_config",
+        "rules",
+        "kubernetes.kubeconfig",
+        "kubernetes.pod_logs",
+        "engines.sockets",
+        "engines.directories",
+        "node.procfs",
+        "node.sysfs",
+        "node.rootfs",
+        "node.udev",
+        "node.textfiles",
+    ];
+    assert_eq!(beside, expected);
+    let cgroups = parse("cgroups: [a/b]").unwrap().cgroups;
+    assert_eq!(cgroups, [PathBuf::from("a/b")]);
+    let named = environment(&[("OBSERVER_KUBERNETES_KUBECONFIG", "config")]).unwrap();
+    assert_eq!(named.kubernetes.kubeconfig.unwrap(), Path::new("config"));
     let named = environment(&[("OBSERVER_RULES", "shop.yaml")]).unwrap();
     assert_eq!(named.rules.unwrap(), Path::new("shop.yaml"));
 }

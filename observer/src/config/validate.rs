@@ -15,6 +15,18 @@ use crate::workloads::selectors::labels::{OPERATORS, Wrong};
 /// Lines that anything may have; one metric never has more than all of them together.
 const LINES: usize = 10_000_000;
 
+/// Types of units that systemd keeps no processes in for long.
+const WITHOUT_CGROUP: [&str; 8] = [
+    "automount",
+    "device",
+    "mount",
+    "path",
+    "socket",
+    "swap",
+    "target",
+    "timer",
+];
+
 /// How long the node's tables and, twice over, the containers' may hold up a scrape, which waits a
 /// little longer, see `export::sources`.
 const MOST_WAIT: Duration = Duration::from_millis(7500);
@@ -80,18 +92,20 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         .chain(containers.err())
         .map(Fault::from)
         .collect();
-    faults.extend(node.faults().into_iter().map(|fault| Fault {
-        key: fault.key().to_owned(),
-        message: match &fault {
-            node::Fault::Collector(key, name) => {
-                let names = COLLECTORS.iter().map(|collector| collector.name);
-                format!("{key}: {}", suggest::unknown("collector", name, names))
-            }
-            node::Fault::Pattern(..) => fault.to_string(),
+    faults.extend(node.faults().into_iter().map(|fault| match &fault {
+        node::Fault::Collector(key, index, name) => {
+            let names = COLLECTORS.iter().map(|collector| collector.name);
+            let key = format!("{key}[{index}]");
+            let message = format!("{key}: {}", suggest::unknown("collector", name, names));
+            Fault { key, message }
+        }
+        node::Fault::Pattern(..) => Fault {
+            key: fault.key().to_owned(),
+            message: fault.to_string(),
         },
     }));
     faults.extend(config.select.faults().into_iter().map(|fault| Fault {
-        key: fault.key.to_owned(),
+        key: format!("{}[{}]", fault.key, fault.index),
         message: select(&fault),
     }));
     faults.extend(limits.metrics.iter().filter_map(|(name, lines)| {
@@ -119,11 +133,31 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
 
 /// What is wrong with a selector, and what may have been meant.
 fn select(fault: &selectors::Fault) -> String {
-    let selectors::Why::Labels(Wrong::Operator(word)) = &fault.why else {
-        return fault.to_string();
-    };
-    let message = suggest::unknown("operator", word, OPERATORS.into_iter());
-    format!("{}: \"{}\": {message}", fault.key, fault.value)
+    let selectors::Fault {
+        key, index, value, ..
+    } = fault;
+    match &fault.why {
+        selectors::Why::Labels(Wrong::Operator(word)) => {
+            let message = suggest::unknown("operator", word, OPERATORS.into_iter());
+            format!("{key}[{index}]: \"{value}\": {message}")
+        }
+        selectors::Why::Unit => {
+            format!("{fault}; did you mean \"{}\"?", unit(value.trim()))
+        }
+        _ => fault.to_string(),
+    }
+}
+
+/// A unit that may have been meant: of the nearest type, else of that of the same name.
+fn unit(text: &str) -> String {
+    let (stem, kind) = text.rsplit_once('.').unwrap_or((text, ""));
+    if let Some(near) = suggest::nearest(kind, selectors::TYPES.into_iter()) {
+        return format!("{stem}.{near}");
+    }
+    if kind.is_empty() || WITHOUT_CGROUP.contains(&kind) {
+        return format!("{stem}.service");
+    }
+    format!("{text}.service")
 }
 
 /// What is wrong with a level. A filter takes a bare word that is no level for the name of a

@@ -96,9 +96,9 @@ pub enum Fault {
     /// Not a regular expression.
     #[error("{0}: \"{1}\" is not a regular expression")]
     Pattern(&'static str, String),
-    /// No collector of that name.
-    #[error("{0}: there is no collector \"{1}\"")]
-    Collector(&'static str, String),
+    /// No collector of that name; the list, and which of its items.
+    #[error("{0}[{1}]: there is no collector \"{2}\"")]
+    Collector(&'static str, usize, String),
 }
 
 /// The patterns, ready to be matched.
@@ -121,7 +121,7 @@ impl Fault {
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Pattern(key, _) | Self::Collector(key, _) => key,
+            Self::Pattern(key, _) | Self::Collector(key, ..) => key,
         }
     }
 }
@@ -157,14 +157,14 @@ impl Settings {
         ];
         let names = lists
             .iter()
-            .flat_map(|(key, list)| list.iter().map(move |name| (*key, name)));
+            .flat_map(|(key, list)| list.iter().enumerate().map(move |item| (*key, item)));
         let names = names
-            .filter(|(_, name)| {
+            .filter(|(_, (_, name))| {
                 !COLLECTORS
                     .iter()
                     .any(|collector| collector.name == name.as_str())
             })
-            .map(|(key, name)| Fault::Collector(key, name.clone()));
+            .map(|(key, (index, name))| Fault::Collector(key, index, name.clone()));
         patterns.chain(names).collect()
     }
 

@@ -295,7 +295,7 @@ fn what_is_wrong_with_settings_is_told_with_its_key() {
         [
             "node.disk_exclude: \"(\" is not a regular expression",
             "node.vmstat_fields: \"*\" is not a regular expression",
-            "node.enable: there is no collector \"procs\"",
+            "node.enable[1]: there is no collector \"procs\"",
         ]
     );
     assert_eq!(Settings::default().faults(), []);

@@ -33,7 +33,7 @@ mod shelf;
 mod trouble;
 
 pub use books::{Books, Informed};
-pub use check::check;
+pub use check::{check, unreachable};
 pub use reach::Mark;
 
 use informer::Informer;

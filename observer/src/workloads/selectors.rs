@@ -14,18 +14,20 @@ use glob::{MatchOptions, Pattern};
 use super::Select;
 use super::directory::{Container, Kind, Pod, Workload};
 
+mod absent;
 pub mod choose;
 pub mod labels;
 pub mod processes;
 
-use labels::LabelSelector;
+pub use absent::Absent;
+use labels::{LabelSelector, Wrong};
 
 /// Bytes of a process's name that the kernel keeps (`TASK_COMM_LEN` without its end).
 const COMMAND: usize = 15;
 /// Where cgroup v2 mostly is, which patterns are not to name.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-/// What systemd makes cgroups for.
-const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
+/// Types of units that systemd makes cgroups for.
+pub const TYPES: [&str; 3] = ["service", "scope", "slice"];
 const MATCHING: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
@@ -39,17 +41,26 @@ pub struct Selectors {
     labels: Vec<LabelSelector>,
     projects: Vec<String>,
     services: Vec<String>,
-    units: Vec<Pattern>,
-    cgroups: Vec<Pattern>,
+    units: Vec<Written>,
+    cgroups: Vec<Written>,
     executables: Vec<String>,
 }
 
-/// A value that cannot be meant, under its key.
+/// A pattern, and how it stands in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Written {
+    text: String,
+    pattern: Pattern,
+}
+
+/// An item of a list that cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: \"{value}\": {why}")]
+#[error("{key}[{index}]: \"{value}\": {why}")]
 pub struct Fault {
-    /// Of the configuration.
+    /// Of the list, in the configuration.
     pub key: &'static str,
+    /// Of the item, from 0.
+    pub index: usize,
     /// What stands there.
     pub value: String,
     /// What is wrong with it.
@@ -61,7 +72,15 @@ pub struct Fault {
 pub enum Why {
     /// No label selector.
     #[error("{0}")]
-    Labels(#[from] labels::Wrong),
+    Labels(#[from] Wrong),
+    /// A label selector whose commas were taken for those between selectors; the whole.
+    #[error(
+        "the comma in it ends it here; write it in quotes, and in the configuration file: \"{0}\""
+    )]
+    Pieces(String),
+    /// Of a type that has no cgroup, or of none.
+    #[error("the name of a unit with processes ends in .service, .scope or .slice")]
+    Unit,
     /// No pattern; where, and why.
     #[error("{1} (at its character {0})")]
     Pattern(usize, &'static str),
@@ -100,8 +119,7 @@ impl Select {
             executables: each("select.executables", &self.executables, executable),
             ..Selectors::default()
         };
-        let label = |text: &str| Ok(LabelSelector::parse(text)?);
-        selectors.labels = compiled("select.labels", &self.labels, label, &mut faults);
+        selectors.labels = labels(&self.labels, &mut faults);
         selectors.units = compiled("select.units", &self.units, unit, &mut faults);
         selectors.cgroups = compiled("select.cgroups", &self.cgroups, cgroup, &mut faults);
         (selectors, faults)
@@ -115,15 +133,46 @@ fn compiled<T>(
     faults: &mut Vec<Fault>,
 ) -> Vec<T> {
     let mut read_all = Vec::new();
-    for value in values {
+    for (index, value) in values.iter().enumerate() {
         match read(value) {
             Ok(read) => read_all.push(read),
             Err(why) => faults.push(Fault {
                 key,
+                index,
                 value: value.clone(),
                 why,
             }),
         }
+    }
+    read_all
+}
+
+fn labels(values: &[String], faults: &mut Vec<Fault>) -> Vec<LabelSelector> {
+    let mut read_all = Vec::new();
+    let mut index = 0;
+    while let Some(value) = values.get(index) {
+        let mut read = 1;
+        let why = match LabelSelector::parse(value) {
+            Ok(selector) => {
+                read_all.push(selector);
+                None
+            }
+            Err(Wrong::Open) => match values.get(index..).and_then(LabelSelector::mend) {
+                Some((whole, pieces)) => {
+                    read = pieces;
+                    Some(Why::Pieces(whole))
+                }
+                None => Some(Wrong::Open.into()),
+            },
+            Err(wrong) => Some(wrong.into()),
+        };
+        faults.extend(why.map(|why| Fault {
+            key: "select.labels",
+            index,
+            value: value.clone(),
+            why,
+        }));
+        index += read;
     }
     read_all
 }
@@ -159,15 +208,25 @@ fn executable(text: &str) -> Result<String, Why> {
 }
 
 /// A name without a type is that of a service, as systemctl takes it.
-fn unit(text: &str) -> Result<Pattern, Why> {
-    let mut unit = name(text)?;
-    if !UNITS.iter().any(|kind| unit.ends_with(kind)) && !unit.ends_with('*') {
-        unit.push_str(".service");
+fn unit(text: &str) -> Result<Written, Why> {
+    let unit = name(text)?;
+    if unit.ends_with('*') {
+        return pattern(text, &unit);
     }
-    pattern(&unit)
+    match unit.rsplit_once('.') {
+        None => pattern(text, &format!("{unit}.service")),
+        Some((_, kind)) => {
+            let kinds = pattern(kind, kind);
+            let is = |kinds: &Written| TYPES.iter().any(|kind| kinds.matches(kind));
+            match kinds {
+                Ok(kinds) if is(&kinds) => pattern(text, &unit),
+                _ => Err(Why::Unit),
+            }
+        }
+    }
 }
 
-fn cgroup(text: &str) -> Result<Pattern, Why> {
+fn cgroup(text: &str) -> Result<Written, Why> {
     let path = name(text)?;
     let below = |mount: &&str| path.strip_prefix(*mount).map(str::to_owned);
     if let Some(path) = MOUNTS.iter().find_map(below) {
@@ -179,11 +238,24 @@ fn cgroup(text: &str) -> Result<Pattern, Why> {
         let why = "the root is everything, which is what is observed without any selection";
         return Err(Why::Meant(why, "/*".into()));
     }
-    pattern(&format!("/{path}"))
+    pattern(text, &format!("/{path}"))
 }
 
-fn pattern(text: &str) -> Result<Pattern, Why> {
-    Pattern::new(text).map_err(|error| Why::Pattern(error.pos + 1, error.msg))
+/// What stands there as `text`, completed to `pattern`.
+fn pattern(text: &str, pattern: &str) -> Result<Written, Why> {
+    let text = text.to_owned();
+    match Pattern::new(pattern) {
+        Ok(pattern) => Ok(Written { text, pattern }),
+        Err(error) => Err(Why::Pattern(error.pos + 1, error.msg)),
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    fn matches(&self, text: &str) -> bool {
+        self.pattern.matches_with(text, MATCHING)
+    }
 }
 
 // === impl Selectors ===
@@ -240,12 +312,10 @@ impl Selectors {
             Kind::Container(container) => self.selects_container(container),
             Kind::Unit(_) | Kind::Cgroup => false,
         };
-        let last = path.rsplit('/').next().unwrap_or_default();
-        let matches = |pattern: &Pattern, text| pattern.matches_with(text, MATCHING);
-        let is_unit = UNITS.iter().any(|kind| last.ends_with(kind));
+        let unit = unit_of(path);
         known
-            || is_unit && self.units.iter().any(|pattern| matches(pattern, last))
-            || self.cgroups.iter().any(|pattern| matches(pattern, path))
+            || unit.is_some_and(|unit| self.units.iter().any(|units| units.matches(unit)))
+            || self.cgroups.iter().any(|cgroups| cgroups.matches(path))
     }
 
     /// Whether cgroups are selected for processes in them.
@@ -254,15 +324,25 @@ impl Selectors {
         !self.executables.is_empty()
     }
 
-    /// Whether a process is one whose cgroup is selected: by the name of its executable where that
-    /// can be read, else by its own, of which the kernel keeps the beginning.
+    /// Whether a process is one whose cgroup is selected, by its name, of which the kernel keeps the
+    /// beginning.
     #[must_use]
-    pub fn selects_process(&self, executable: Option<&str>, command: &str) -> bool {
-        self.executables.iter().any(|name| match executable {
-            Some(executable) => executable == name,
-            None => command.as_bytes() == name.as_bytes().get(..COMMAND).unwrap_or(name.as_bytes()),
-        })
+    pub fn selects_process(&self, process: &str) -> bool {
+        let names = &mut self.executables.iter();
+        names.any(|name| is_called(process, name))
     }
+}
+
+fn is_called(process: &str, executable: &str) -> bool {
+    let name = executable.as_bytes();
+    process.as_bytes() == name.get(..COMMAND).unwrap_or(name)
+}
+
+/// The unit at the end of a path, where one is.
+fn unit_of(path: &str) -> Option<&str> {
+    let last = path.rsplit('/').next()?;
+    let (_, kind) = last.rsplit_once('.')?;
+    TYPES.contains(&kind).then_some(last)
 }
 
 /// Whether one of them is right; all are where there is none.

@@ -46,6 +46,21 @@ pub fn check(settings: &Settings) -> Option<Result<String, Vec<String>>> {
     })
 }
 
+/// Why the API cannot even be asked from here, as far as files tell. `None` where it can, or no node
+/// is named.
+#[must_use]
+pub fn unreachable(settings: &Settings) -> Option<String> {
+    settings.node.as_ref()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Some(error.to_string()),
+    };
+    let reach = Reach::new(settings.kubeconfig.clone(), Arc::new(|_| Ok(())));
+    let trouble = runtime.block_on(reach.config()).err();
+    trouble.map(|trouble| trouble.to_string())
+}
+
 async fn ask(reach: &Reach) -> Vec<String> {
     let client = match reach.client().await {
         Ok(client) => client,

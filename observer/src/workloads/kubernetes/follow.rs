@@ -161,13 +161,12 @@ where
     async fn round(&self, version: &mut Option<String>, page: &mut u32) -> Result<(), Stop> {
         let client = self.reach.client().await;
         let api: Api<K> = self.scope.api(client.map_err(failed("list"))?);
-        let from = match version {
-            Some(version) => version,
-            None => {
-                let listed = self.list(&api, *page).await?;
-                *page = PAGE;
-                version.insert(listed)
-            }
+        let from = if let Some(version) = version {
+            version
+        } else {
+            let listed = self.list(&api, *page).await?;
+            *page = PAGE;
+            version.insert(listed)
         };
         let parameters = WatchParams {
             field_selector: self.scope.fields.clone(),

@@ -73,7 +73,8 @@ impl Reach {
         *client = None;
     }
 
-    async fn config(&self) -> Result<Config, Trouble> {
+    /// What files, or the pod around us, say of the API; nobody is asked.
+    pub(super) async fn config(&self) -> Result<Config, Trouble> {
         let Some(file) = &self.0.kubeconfig else {
             return Config::incluster_env().map_err(|error| Trouble::around(&error));
         };

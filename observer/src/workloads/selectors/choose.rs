@@ -87,6 +87,50 @@ impl Selectors {
     }
 }
 
+/// Names in one line.
+const LISTED: usize = 8;
+
+/// What the label `service` calls those who run in a chosen cgroup and below it, as far as they are
+/// there: what is below may be somebody of its own.
+#[must_use]
+pub fn services(
+    (path, chosen): (&str, &Chosen),
+    cgroups: &[Cgroup],
+    directory: &Directory,
+    runs: impl Fn(&str) -> bool,
+) -> String {
+    let is_within = |within: &str| {
+        let rest = within.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for (within, _) in cgroups {
+        if is_within(within) && runs(within) {
+            let own = &**within == path;
+            let workload = if own {
+                None
+            } else {
+                directory.workload(within)
+            };
+            names.push(workload.map_or_else(|| Arc::clone(&chosen.service), |it| it.service));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return chosen.service.to_string();
+    }
+    let mut list = names
+        .iter()
+        .take(LISTED)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    if names.len() > LISTED {
+        list.push(format!("and {} more", names.len() - LISTED));
+    }
+    list.join(", ")
+}
+
 /// At most so many of a choice, those first that were chosen before; how many are left out.
 pub fn bounded(choice: &mut Choice, before: &Choice, most: usize) -> usize {
     let over = choice.len().saturating_sub(most);
@@ -221,6 +265,40 @@ mod tests {
         assert_eq!(
             paths(&other.choose(&all, &directory, &choice, never)).len(),
             0
+        );
+    }
+
+    #[test]
+    fn a_chosen_cgroup_goes_by_the_names_of_those_who_run_in_it_and_below() {
+        let all = cgroups(&[
+            "/",
+            "/shop",
+            "/shop/api",
+            "/shop/db",
+            "/shop/idle",
+            "/shopping",
+        ]);
+        let directory = Directory::default();
+        let choice = patterns(&["/shop"]).choose(&all, &directory, &Choice::default(), never);
+        let called = |running: &[&str]| {
+            let chosen = ("/shop", &choice["/shop"]);
+            services(chosen, &all, &directory, |path| running.contains(&path))
+        };
+        for (running, expected) in [
+            (&[][..], "shop"),
+            (&["/shop"], "shop"),
+            (&["/", "/shopping"], "shop"),
+            (&["/shop/db", "/shop/api"], "api, db"),
+            (&["/shop", "/shop/api"], "api, shop"),
+        ] {
+            assert_eq!(called(running), expected, "{running:?}");
+        }
+        let names: Vec<String> = (0..12).map(|number| format!("/shop/{number:02}")).collect();
+        let many: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (all, chosen) = (cgroups(&many), ("/shop", &choice["/shop"]));
+        assert_eq!(
+            services(chosen, &all, &directory, |_| true),
+            "00, 01, 02, 03, 04, 05, 06, 07, and 4 more"
         );
     }
 

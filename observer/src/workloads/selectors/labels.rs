@@ -13,6 +13,8 @@ use crate::workloads::directory::Labels;
 const NAME: usize = 63;
 /// Characters of what may stand before the `/` of a name.
 const PREFIX: usize = 253;
+/// Pieces of one selector that are looked for.
+const PIECES: usize = 64;
 /// What may stand between a name and its values.
 pub const OPERATORS: [&str; 5] = ["=", "==", "!=", "in", "notin"];
 
@@ -43,6 +45,9 @@ pub enum Wrong {
     /// A word stands where an operator belongs.
     #[error("\"{0}\" is no operator; there are =, ==, !=, in and notin")]
     Operator(String),
+    /// A list in parentheses has no end.
+    #[error("the end where a comma or ) belongs")]
+    Open,
     /// Something stands where something else belongs.
     #[error("{found} where {wanted} belongs")]
     Found {
@@ -73,6 +78,15 @@ impl LabelSelector {
                 other => return Err(other.instead_of("a comma or the end")),
             }
         }
+    }
+
+    /// The selector whose first pieces these are, and how many: a comma in it was taken for one
+    /// between selectors.
+    pub(super) fn mend(pieces: &[String]) -> Option<(String, usize)> {
+        let ends = |piece: &String| piece.contains(')');
+        let count = 1 + pieces.iter().take(PIECES).position(ends)?;
+        let whole = pieces.get(..count)?.join(", ");
+        Self::parse(&whole).is_ok().then_some((whole, count))
     }
 
     pub(super) fn matches(&self, labels: &Labels) -> bool {
@@ -136,6 +150,7 @@ fn values(tokens: &mut Tokens<'_>) -> Result<Vec<String>, Wrong> {
         match tokens.next() {
             Token::Sign(",") => {}
             Token::Sign(")") => return Ok(values),
+            Token::End => return Err(Wrong::Open),
             other => return Err(other.instead_of("a comma or )")),
         }
     }

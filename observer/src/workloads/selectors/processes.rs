@@ -34,7 +34,7 @@ impl Selectors {
     /// Whether a process in this cgroup is one that is selected; `proc` is where processes are.
     #[must_use]
     pub fn selects_any_process(&self, cgroup: &Path, proc: &Path) -> bool {
-        of(cgroup).any(|id| self.selects_process_at(&proc.join(id.to_string())))
+        names(cgroup, proc).any(|name| self.selects_process(&name))
     }
 
     /// The same, of those processes alone that may be selected by now.
@@ -57,11 +57,19 @@ impl Selectors {
     }
 
     fn selects_process_at(&self, directory: &Path) -> bool {
-        let executable = fs::read_link(directory.join("exe")).ok();
-        let executable = executable.as_deref().and_then(name);
-        let command = fs::read_to_string(directory.join("comm")).unwrap_or_default();
-        self.selects_process(executable.as_deref(), command.trim_end_matches('\n'))
+        name(directory).is_some_and(|name| self.selects_process(&name))
     }
+}
+
+/// What the processes in a cgroup are called, as everybody may read it: their executables would be
+/// hidden from an agent that has laid down its privileges, and not from one that asks before.
+pub fn names(cgroup: &Path, proc: &Path) -> impl Iterator<Item = String> {
+    of(cgroup).filter_map(move |id| name(&proc.join(id.to_string())))
+}
+
+fn name(directory: &Path) -> Option<String> {
+    let name = fs::read_to_string(directory.join("comm")).ok()?;
+    Some(name.trim_end_matches('\n').to_owned())
 }
 
 /// Processes that were looked at and are not selected.
@@ -113,12 +121,6 @@ impl Others {
     }
 }
 
-/// The kernel says so of a file that was replaced while it ran.
-fn name(executable: &Path) -> Option<String> {
-    let name = executable.file_name()?.to_string_lossy();
-    Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -127,7 +129,7 @@ mod tests {
     use crate::workloads::Select;
 
     #[test]
-    fn a_process_is_found_by_its_executable_even_when_that_was_replaced() {
+    fn a_process_goes_by_its_name_whoever_may_read_its_executable() {
         let root = std::env::temp_dir().join(format!("processes-{}", std::process::id()));
         let (cgroup, proc) = (root.join("cgroup"), root.join("proc"));
         fs::create_dir_all(&cgroup).unwrap();
@@ -139,7 +141,7 @@ mod tests {
                 symlink(executable, directory.join("exe")).unwrap();
             }
         };
-        process(1, Some("/usr/bin/node (deleted)"), "MainThread");
+        process(1, Some("/usr/bin/node"), "MainThread");
         process(2, Some("/usr/bin/bash"), "node");
         process(3, None, "node");
         let selectors = Selectors::new(&Select {
@@ -148,9 +150,10 @@ mod tests {
         })
         .unwrap();
         for (list, expected) in [
-            ("1\n", true),
-            ("2\n", false),
-            ("2\n3\n", true),
+            ("1\n", false),
+            ("2\n", true),
+            ("3\n", true),
+            ("1\n3\n", true),
             ("9\n", false),
             ("", false),
         ] {

@@ -164,6 +164,7 @@ fn of_two_conditions_of_a_kind_both_have_to_hold_and_of_two_kinds_one() {
         (of("units", &["nginx.service"]), &[unit]),
         (of("units", &["ng*"]), &[unit]),
         (of("units", &["*.scope"]), &[scope]),
+        (of("units", &["nginx.serv?ce", "a.[st]*"]), &[unit, scope]),
         (of("units", &["api"]), &[]),
         (of("cgroups", &["/shop/*"]), &[other]),
         (of("cgroups", &["shop/a?i/"]), &[other]),
@@ -205,24 +206,20 @@ fn a_container_that_belongs_to_no_service_goes_by_its_name() {
 }
 
 #[test]
-fn a_process_goes_by_its_executable_else_by_as_much_of_its_name_as_is_kept() {
+fn a_process_goes_by_as_much_of_its_name_as_is_kept() {
     let selectors = selectors(&Select {
         executables: words(&["node", "store-deployer-server"]),
         ..Select::default()
     });
     let cases = [
-        (Some("node"), "MainThread", true),
-        (Some("bash"), "node", false),
-        (None, "node", true),
-        (None, "nodejs", false),
-        (None, "store-deployer-", true),
-        (None, "store-deployer", false),
-        (Some("store-deployer-server"), "x", true),
-        (None, "", false),
+        ("node", true),
+        ("nodejs", false),
+        ("store-deployer-", true),
+        ("store-deployer", false),
+        ("", false),
     ];
-    for (executable, command, expected) in cases {
-        let found = selectors.selects_process(executable, command);
-        assert_eq!(found, expected, "{executable:?} {command}");
+    for (process, expected) in cases {
+        assert_eq!(selectors.selects_process(process), expected, "{process}");
     }
 }
 
@@ -233,52 +230,69 @@ fn what_cannot_be_meant_is_told_in_a_sentence_with_its_key() {
         (
             |s| &mut s.namespaces,
             "Naytife_Auth",
-            "select.namespaces: \"Naytife_Auth\": a namespace is of lower-case letters, digits and \
+            "select.namespaces[0]: \"Naytife_Auth\": a namespace is of lower-case letters, digits and \
              -; did you mean \"naytife-auth\"?",
         ),
         (
             |s| &mut s.namespaces,
             "",
-            "select.namespaces: \"\": a name belongs here",
+            "select.namespaces[0]: \"\": a name belongs here",
         ),
         (
             |s| &mut s.services,
             " ",
-            "select.services: \" \": a name belongs here",
+            "select.services[0]: \" \": a name belongs here",
         ),
         (
             |s| &mut s.labels,
             "app inn (a)",
-            "select.labels: \"app inn (a)\": \"inn\" is no operator; there are =, ==, !=, in and \
+            "select.labels[0]: \"app inn (a)\": \"inn\" is no operator; there are =, ==, !=, in and \
              notin",
         ),
         (
             |s| &mut s.executables,
             "/usr/bin/node",
-            "select.executables: \"/usr/bin/node\": an executable goes by its name, without the \
+            "select.executables[0]: \"/usr/bin/node\": an executable goes by its name, without the \
              directory; did you mean \"node\"?",
         ),
         (
             |s| &mut s.units,
+            "nginx.servic",
+            "select.units[0]: \"nginx.servic\": the name of a unit with processes ends in \
+             .service, .scope or .slice",
+        ),
+        (
+            |s| &mut s.units,
+            "backup.timer",
+            "select.units[0]: \"backup.timer\": the name of a unit with processes ends in \
+             .service, .scope or .slice",
+        ),
+        (
+            |s| &mut s.labels,
+            "app in (a",
+            "select.labels[0]: \"app in (a\": the end where a comma or ) belongs",
+        ),
+        (
+            |s| &mut s.units,
             "shop-[.service",
-            "select.units: \"shop-[.service\": invalid range pattern (at its character 6)",
+            "select.units[0]: \"shop-[.service\": invalid range pattern (at its character 6)",
         ),
         (
             |s| &mut s.cgroups,
             "/a/***",
-            "select.cgroups: \"/a/***\": wildcards are either regular `*` or recursive `**` (at \
+            "select.cgroups[0]: \"/a/***\": wildcards are either regular `*` or recursive `**` (at \
              its character 6)",
         ),
         (
             |s| &mut s.cgroups,
             "/sys/fs/cgroup/unified/shop",
-            "select.cgroups: \"/sys/fs/cgroup/unified/shop\": a pattern begins below the mount; \
+            "select.cgroups[0]: \"/sys/fs/cgroup/unified/shop\": a pattern begins below the mount; \
              did you mean \"/shop\"?",
         ),
         (
             |s| &mut s.cgroups,
             "/",
-            "select.cgroups: \"/\": the root is everything, which is what is observed without any \
+            "select.cgroups[0]: \"/\": the root is everything, which is what is observed without any \
              selection; did you mean \"/*\"?",
         ),
     ];
@@ -291,6 +305,48 @@ fn what_cannot_be_meant_is_told_in_a_sentence_with_its_key() {
         assert_eq!(Selectors::new(&select), Err(faults[0].clone()));
     }
     assert_eq!(Select::default().faults(), []);
+}
+
+#[test]
+fn a_selector_that_its_own_commas_cut_is_one_fault_and_told_whole() {
+    type Case<'c> = (&'c [&'c str], &'c [(usize, &'c str)]);
+    let cases: &[Case<'_>] = &[
+        (
+            &["app", "tier in (a", "b", "c)", "x=y"],
+            &[(
+                1,
+                "the comma in it ends it here; write it in quotes, and in the configuration file: \
+                 \"tier in (a, b, c)\"",
+            )],
+        ),
+        (
+            &["tier in (a", "b"],
+            &[(0, "the end where a comma or ) belongs")],
+        ),
+        (
+            &["tier in (a", "=)"],
+            &[
+                (0, "the end where a comma or ) belongs"),
+                (1, "\"=\" where the name of a label belongs"),
+            ],
+        ),
+    ];
+    for (pieces, expected) in cases {
+        let select = Select {
+            labels: words(pieces),
+            ..Select::default()
+        };
+        let faults = select.faults();
+        let told: Vec<_> = faults
+            .iter()
+            .map(|fault| (fault.index, fault.why.to_string()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(index, why)| (*index, (*why).to_owned()))
+            .collect();
+        assert_eq!(told, expected, "{pieces:?}");
+    }
 }
 
 #[test]
