@@ -102,6 +102,14 @@ impl Wanted {
         selectors.as_ref().is_none_or(selects)
     }
 
+    /// Whether pods are selected by who they are, as far as their address can tell.
+    fn selects_pods(&self) -> bool {
+        let selectors = self.0.selectors.load();
+        selectors
+            .as_ref()
+            .is_none_or(|selectors| selectors.selects_pods())
+    }
+
     fn generation(&self) -> u64 {
         self.0.replaced.load(Ordering::Acquire)
     }
@@ -114,6 +122,8 @@ pub(super) struct Others {
     node: Option<String>,
     wanted: Wanted,
     strangers: Mutex<Strangers>,
+    /// See [`Wanted::generation`], as strangers were met.
+    replaced: AtomicU64,
 }
 
 impl Others {
@@ -123,11 +133,18 @@ impl Others {
             node,
             wanted,
             strangers: Mutex::default(),
+            replaced: AtomicU64::new(0),
         }
     }
 
     fn may_become_known(&self, client: IpAddr) -> bool {
-        self.strangers().may_become_known(client, clock::now())
+        let mut strangers = self.strangers();
+        // Of pods that were not asked for, nobody could have told.
+        let replaced = self.wanted.generation();
+        if self.replaced.swap(replaced, Ordering::Relaxed) != replaced {
+            strangers.forget_all();
+        }
+        strangers.may_become_known(client, clock::now())
     }
 
     fn strangers(&self) -> MutexGuard<'_, Strangers> {
@@ -142,16 +159,23 @@ impl Elsewhere for Others {
             return Whereabouts::Unobserved;
         };
         match self.directory.at(client) {
-            Some(directory::Peer::Pod(pod)) => {
-                let is_elsewhere = !pod.node.is_empty() && pod.node != node;
-                if is_elsewhere && self.wanted.selects(&pod) {
-                    Whereabouts::Observed
-                } else {
-                    Whereabouts::Unobserved
+            Some(known) => {
+                self.strangers().forget(client);
+                match known {
+                    directory::Peer::Pod(pod)
+                        if !pod.node.is_empty()
+                            && pod.node != node
+                            && self.wanted.selects(&pod) =>
+                    {
+                        Whereabouts::Observed
+                    }
+                    directory::Peer::Pod(_) | directory::Peer::Named(_) => Whereabouts::Unobserved,
                 }
             }
-            None if !client.is_loopback() && self.may_become_known(client) => Whereabouts::Unknown,
-            Some(directory::Peer::Named(_)) | None => Whereabouts::Unobserved,
+            None if self.wanted.selects_pods() && self.may_become_known(client) => {
+                Whereabouts::Unknown
+            }
+            None => Whereabouts::Unobserved,
         }
     }
 
@@ -224,6 +248,12 @@ mod tests {
         directory.remove_pod("1");
         assert_eq!(here.observes([10, 0, 0, 1].into()), Unknown);
         assert_eq!(here.observes([127, 0, 0, 1].into()), Unobserved);
+        // No pod is selected as one: who is elsewhere cannot be told.
+        let mut unit = Config::default();
+        unit.select.units = vec!["nginx.service".to_owned()];
+        wanted.replace(&unit, &selectors(&unit));
+        assert_eq!(here.observes([10, 0, 0, 1].into()), Unobserved);
+        wanted.replace(&everything, &selectors(&everything));
         let (key, addresses) = ("service", vec![[10, 0, 0, 1].into()]);
         let name = "pooler".to_owned();
         directory.set_addressee(key, directory::Addressee { name, addresses });

@@ -1,4 +1,7 @@
 //! Addresses that nobody knows: of pods that have just begun, or of somebody else for good.
+//!
+//! Only private ones, which pods have nearly everywhere: a server's clients on the internet are
+//! strangers from the first moment.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -45,6 +48,9 @@ impl Default for Strangers {
 impl Strangers {
     /// Whether this address, which nobody knows, may become a pod's.
     pub(super) fn may_become_known(&mut self, address: IpAddr, now: Timestamp) -> bool {
+        if !is_private(address) {
+            return false;
+        }
         if let Some(met) = self.met.get(&address)
             && now.0.saturating_sub(met.last.0) < MEMORY
         {
@@ -56,11 +62,24 @@ impl Strangers {
             last: now,
         };
         self.met.insert(address, met);
-        // As many as wait at a time, however many addresses come and are pushed out.
-        if self.ends.len() < MOST as usize {
-            self.ends.push_back(Timestamp(now.0 + WAIT));
+        let end = Timestamp(now.0 + WAIT);
+        let is_full = self.ends.len() >= MOST as usize;
+        match self.ends.back_mut() {
+            // However many addresses come and are pushed out: the last end is that of all the rest.
+            Some(last) if is_full => *last = end,
+            _ => self.ends.push_back(end),
         }
         true
+    }
+
+    /// Somebody has this address, so whoever has it next is met for the first time.
+    pub(super) fn forget(&mut self, address: IpAddr) {
+        self.met.remove(&address);
+    }
+
+    /// Who is known may be others from now on.
+    pub(super) fn forget_all(&mut self) {
+        self.met.clear();
     }
 
     /// For how many waiting has ended: another number once one of them counts as a stranger.
@@ -69,6 +88,18 @@ impl Strangers {
             self.ended += 1;
         }
         self.ended
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            // 100.64.0.0/10 is shared (RFC 6598); several clouds give it to pods.
+            let [first, second, ..] = address.octets();
+            let is_shared = first == 100 && second & 0b1100_0000 == 64;
+            address.is_private() || address.is_link_local() || is_shared
+        }
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 
@@ -111,7 +142,45 @@ mod tests {
         }
         assert_eq!(strangers.met.len(), MOST as usize);
         assert_eq!(strangers.ends.len(), MOST as usize);
-        assert_eq!(strangers.ended(at(11)), u64::from(MOST));
+        // One that comes later is waited for as long as the first.
+        assert!(strangers.may_become_known(address(4 * MOST), at(5)));
+        assert_eq!(strangers.ended(at(11)), u64::from(MOST) - 1);
+        assert_eq!(strangers.ended(at(15)), u64::from(MOST));
         assert!(strangers.ends.is_empty());
+    }
+
+    #[test]
+    fn who_has_an_address_next_is_met_for_the_first_time() {
+        let mut strangers = Strangers::default();
+        for forget in [
+            (|strangers| strangers.forget(address(1))) as fn(&mut Strangers),
+            Strangers::forget_all,
+        ] {
+            assert!(strangers.may_become_known(address(1), at(1)));
+            assert!(!strangers.may_become_known(address(1), at(11)));
+            forget(&mut strangers);
+            assert!(strangers.may_become_known(address(1), at(12)));
+            forget(&mut strangers);
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_internet_is_a_strangers_at_once() {
+        for (address, may) in [
+            ("10.1.2.3", true),
+            ("172.16.0.1", true),
+            ("192.168.0.1", true),
+            ("100.64.0.1", true),
+            ("100.127.255.255", true),
+            ("100.128.0.1", false),
+            ("169.254.1.1", true),
+            ("203.0.113.9", false),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("2001:db8::1", false),
+        ] {
+            let found = Strangers::default().may_become_known(address.parse().unwrap(), at(1));
+            assert_eq!(found, may, "{address}");
+        }
     }
 }

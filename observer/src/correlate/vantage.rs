@@ -75,8 +75,7 @@ pub enum Observed {
 }
 
 /// Whether what is asked for in a protocol counts at one end alone; HTTP has metrics for both.
-#[must_use]
-pub fn counted_once(protocol: Protocol) -> bool {
+fn counted_once(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::Postgres | Protocol::Redis)
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Context<'a> {
     /// Of what is known of other nodes, and of names.
     pub(super) generation: u64,
     pub(super) out: &'a mut Vec<Exchange>,
-    /// What SQL and Redis said of clients that nobody knows, which counts nowhere here.
+    /// What was said of clients that nobody knows, which does not count here as far as it counts once.
     pub(super) unattributed: &'a mut u64,
     pub(super) detect_bytes: usize,
     pub(super) detect_turns: u32,
@@ -279,8 +279,13 @@ impl Session {
     }
 
     fn look_elsewhere(&mut self, identity: &Identity, context: &Context<'_>) {
-        let peer = IpAddr::V6(Ipv6Addr::from(identity.remote)).to_canonical();
-        self.elsewhere = context.vantages.elsewhere().observes(peer);
+        // Nobody else counts for a client's end.
+        self.elsewhere = if self.vantage == Some(Side::Client) {
+            Whereabouts::Unobserved
+        } else {
+            let peer = IpAddr::V6(Ipv6Addr::from(identity.remote)).to_canonical();
+            context.vantages.elsewhere().observes(peer)
+        };
         self.generation = context.generation;
     }
 

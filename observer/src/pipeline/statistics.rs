@@ -35,8 +35,8 @@ pub struct Statistics {
     pub processes: Number,
     /// Exchanges and connection events handed on.
     pub exchanges: Number,
-    /// What SQL and Redis connections said whose client nobody knows: counted at neither end here,
-    /// where it may be observed on another node.
+    /// What connections said whose client nobody knows yet and another node may observe: statements
+    /// and commands do not count here, and requests are not in the service graph.
     pub unattributed: Number,
     /// Polls that found records.
     pub polls: Number,

@@ -284,11 +284,16 @@ impl Selectors {
         !(pods && containers)
     }
 
+    /// Whether pods are selected by their namespace or their labels.
+    #[must_use]
+    pub fn selects_pods(&self) -> bool {
+        !(self.namespaces.is_empty() && self.labels.is_empty())
+    }
+
     /// Whether a pod is selected, wherever it runs.
     #[must_use]
     pub fn selects_pod(&self, pod: &Pod) -> bool {
-        let named = !(self.namespaces.is_empty() && self.labels.is_empty());
-        named
+        self.selects_pods()
             && any(&self.namespaces, |namespace| *namespace == pod.namespace)
             && any(&self.labels, |labels| labels.matches(&pod.labels))
     }

@@ -7,7 +7,7 @@ use super::detecting::{Bounds, Detecting, Told};
 use super::settle::settle;
 use super::{Context, Session, Spoken, State, likely_vantage};
 use crate::correlate::http::AbortReason;
-use crate::correlate::vantage::{Observed, counted_once, decoded_here};
+use crate::correlate::vantage::{Observed, decoded_here};
 use crate::correlate::{Body, Exchange};
 use crate::decode::detect::server_name;
 use crate::decode::{Fed, Lost, Side};
@@ -189,7 +189,7 @@ impl Session {
         });
         let said = context.out.len() - said;
         spoken.confirmed |= said > 0;
-        if vantage == Side::Server && other == Observed::Unknown && counted_once(spoken.protocol) {
+        if vantage == Side::Server && other == Observed::Unknown {
             *context.unattributed += said as u64;
         }
         let now = spoken.conversation.held();
