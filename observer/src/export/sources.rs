@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::agent::Scrapes;
 use super::families::{Families, Source};
@@ -60,19 +61,22 @@ impl Sources {
             return Reading::Refused;
         };
         let list = Arc::clone(&self.list);
-        Reading::Begun(tokio::task::spawn_blocking(move || {
-            let families = together(&list);
+        let reading = tokio::task::spawn_blocking(move || {
+            let (families, failed) = together(&list);
             drop(permit);
             Read {
                 refused: families.refused(),
+                failed,
                 text: families.into_text().into(),
             }
-        }))
+        });
+        Reading::Begun(Instant::now(), reading)
     }
 }
 
-/// Reads them at the same time, each on a thread; their lines come in the order of the sources.
-fn together(list: &Arc<[Box<dyn Source>]>) -> Families {
+/// Reads them at the same time, each on a thread; their lines come in the order of the sources. And
+/// whether one panicked, which has nothing then.
+fn together(list: &Arc<[Box<dyn Source>]>) -> (Families, bool) {
     let runtime = Handle::current();
     let one = |place: usize| {
         let list = Arc::clone(list);
@@ -87,12 +91,14 @@ fn together(list: &Arc<[Box<dyn Source>]>) -> Families {
     let others: Vec<_> = (1..list.len())
         .map(|place| runtime.spawn_blocking(one(place)))
         .collect();
-    let mut families = one(0)();
+    let (mut families, mut failed) = (one(0)(), false);
     for other in others {
-        // One that panicked has nothing.
-        families.append(runtime.block_on(other).unwrap_or_default());
+        match runtime.block_on(other) {
+            Ok(other) => families.append(other),
+            Err(_) => failed = true,
+        }
     }
-    families
+    (families, failed)
 }
 
 /// Sources that are being read while the scrape renders what is published.
@@ -101,8 +107,8 @@ pub(super) enum Reading {
     Nothing,
     /// Too many scrapes wait for a source already.
     Refused,
-    /// By a thread.
-    Begun(JoinHandle<Read>),
+    /// By threads, since then.
+    Begun(Instant, JoinHandle<Read>),
 }
 
 /// What they had.
@@ -110,6 +116,8 @@ pub(super) struct Read {
     text: Bytes,
     /// Lines that were left out.
     refused: u64,
+    /// Whether a source came to nothing.
+    failed: bool,
 }
 
 impl Reading {
@@ -123,11 +131,18 @@ impl Reading {
         let read = match self {
             Self::Nothing => return Bytes::new(),
             Self::Refused => None,
-            Self::Begun(reading) => tokio::time::timeout(patience, reading).await.ok(),
+            Self::Begun(since, reading) => {
+                let read = tokio::time::timeout_at(since + patience, reading).await;
+                read.ok()
+            }
         };
-        if let Some(Ok(Read { text, refused })) = read {
-            scrapes.lines_refused.fetch_add(refused, Ordering::Relaxed);
-            text
+        if let Some(Ok(read)) = read {
+            let lost = u64::from(read.failed);
+            scrapes.without_sources.fetch_add(lost, Ordering::Relaxed);
+            scrapes
+                .lines_refused
+                .fetch_add(read.refused, Ordering::Relaxed);
+            read.text
         } else {
             scrapes.without_sources.fetch_add(1, Ordering::Relaxed);
             Bytes::new()
@@ -202,6 +217,23 @@ mod tests {
         let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
         assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
         assert_eq!(losses(&scrapes), (0, 1));
+    }
+
+    #[test]
+    fn a_source_that_panics_is_counted_and_costs_the_others_nothing() {
+        struct Panics;
+
+        impl Source for Panics {
+            fn read(&self, _: &mut Families) {
+                panic!("a bug");
+            }
+        }
+
+        let sources = Sources::new(vec![Box::new(Constant), Box::new(Panics)]);
+        let scrapes = Scrapes::default();
+        let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
+        assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
+        assert_eq!(losses(&scrapes), (1, 1));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
@@ -146,14 +147,14 @@ pub(super) fn text(bytes: Vec<u8>) -> String {
 /// An attribute of sysfs: a line, without its end. Many cannot be read in some states of their
 /// device, which is no failure.
 pub(super) fn attribute(path: &Path) -> Option<String> {
-    Attributes::text(&File::open(path).ok()?)
+    Attributes::text(&File::open(path).ok()?).ok()
 }
 
 /// The attributes of one device. There are dozens, so their directory is looked up once.
 #[derive(Debug)]
 pub(super) struct Attributes {
     directory: OwnedFd,
-    /// Open, by name; empty unless they are kept.
+    /// Open, by name, or not there; empty unless they are kept.
     kept: Vec<(&'static str, Option<File>)>,
     keeps: bool,
 }
@@ -180,13 +181,22 @@ impl Attributes {
 
     /// As [`attribute`].
     pub(super) fn read(&mut self, name: &'static str) -> Option<String> {
-        if let Some((_, file)) = self.kept.iter().find(|(of, _)| *of == name) {
-            return Self::text(file.as_ref()?);
+        if let Some(place) = self.kept.iter().position(|(of, _)| *of == name) {
+            let (_, file) = self.kept.get(place)?;
+            match Self::text(file.as_ref()?) {
+                Ok(text) => return Some(text),
+                // In this state of the device.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => return None,
+                Err(_) => drop(self.kept.swap_remove(place)),
+            }
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.directory, name, flags, Mode::empty());
-        let file = file.ok().map(File::from);
-        let text = file.as_ref().and_then(Self::text);
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(file) => Some(File::from(file)),
+            Err(Errno::ENOENT) => None,
+            Err(_) => return None,
+        };
+        let text = file.as_ref().and_then(|file| Self::text(file).ok());
         if self.keeps {
             self.kept.push((name, file));
         }
@@ -194,11 +204,11 @@ impl Attributes {
     }
 
     /// The kernel hands an attribute over in one piece of at most a page.
-    fn text(file: &File) -> Option<String> {
+    fn text(file: &File) -> io::Result<String> {
         let mut page = [0; 4096];
-        let length = file.read_at(&mut page, 0).ok()?;
-        let text = String::from_utf8_lossy(page.get(..length)?);
-        Some(text.trim_end().to_owned())
+        let length = file.read_at(&mut page, 0)?;
+        let text = String::from_utf8_lossy(page.get(..length).unwrap_or_default());
+        Ok(text.trim_end().to_owned())
     }
 }
 
@@ -289,9 +299,8 @@ mod tests {
         let mut attributes = Attributes::of("/proc".as_ref()).unwrap().keeping();
         assert_eq!(attributes.read("no such thing"), None);
         let first = attributes.read("uptime").unwrap();
-        while attributes.read("uptime").unwrap() == first {
-            std::thread::yield_now();
-        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_ne!(attributes.read("uptime").unwrap(), first);
         assert_eq!(attributes.kept.len(), 2);
     }
 
