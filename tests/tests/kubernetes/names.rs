@@ -320,11 +320,20 @@ fn namespaces_that_are_selected_later_are_asked_for_and_others_let_go() -> Resul
         scene.until("known", || known() == expected)?;
         // Of what is watched now, what comes later is told.
         set("a", "late", "worker-2");
-        let is_watched = expected.contains(&"one");
-        scene.until("late", || {
-            known().contains(&"late".to_owned()) == is_watched
-        })?;
+        set("b", "later", "worker-2");
+        let told: Vec<&str> = [("one", "late"), ("two", "later")]
+            .into_iter()
+            .filter(|(namesake, _)| expected.contains(namesake))
+            .map(|(_, name)| name)
+            .collect();
+        let both = || {
+            let mut both = known();
+            both.retain(|name| ["late", "later"].contains(&name.as_str()));
+            both
+        };
+        scene.until("told", || both() == told)?;
         server.remove("pods", "a", "late");
+        server.remove("pods", "b", "later");
         scene.until("gone", || known() == expected)?;
     }
     scene.recovers()

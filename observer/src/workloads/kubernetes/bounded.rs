@@ -10,11 +10,13 @@ use hyper::{Request, Response};
 use memchr::{memchr, memrchr};
 use tower::BoxError;
 
-/// Bytes of a page, or of a line of a watch. An API server takes objects of at most 3 MiB, and its
-/// store half of that.
+/// Bytes of a page of several objects.
 pub(super) const LONGEST: usize = 4 << 20;
+/// Bytes of one object, as a page of its own or as a line of a watch: an API server takes at most
+/// 3 MiB, of which its answer may escape each byte as six (`\u003c`).
+pub(super) const LONGEST_OBJECT: usize = 20 << 20;
 
-/// It is longer than [`LONGEST`].
+/// It is longer than it may be.
 #[derive(Debug, thiserror::Error)]
 #[error("an answer is too long")]
 pub(super) struct TooLong;
@@ -24,6 +26,7 @@ pub(super) struct Bounded<B> {
     body: B,
     /// It is a line each that is held, rather than all of it.
     lines: bool,
+    most: usize,
     held: usize,
     has_ended: bool,
 }
@@ -32,14 +35,21 @@ pub(super) struct Bounded<B> {
 pub(super) fn bounded<R, B>(
     request: &Request<R>,
 ) -> impl FnOnce(Response<B>) -> Response<Bounded<B>> + use<R, B> {
-    let mut query = request.uri().query().unwrap_or_default().split('&');
-    let watches = query.any(|pair| pair == "watch=true");
+    let query = request.uri().query().unwrap_or_default();
+    let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
+    let watches = has("watch=true");
+    let most = if watches || has("limit=1") {
+        LONGEST_OBJECT
+    } else {
+        LONGEST
+    };
     move |response| {
         // What is wrong is told in one piece.
         let lines = watches && response.status().is_success();
         response.map(|body| Bounded {
             body,
             lines,
+            most,
             held: 0,
             has_ended: false,
         })
@@ -54,7 +64,7 @@ impl<B> Bounded<B> {
         // Lines within one piece are shorter than what a connection reads at once.
         let longest = self.held + first.unwrap_or(data.len());
         self.held = last.map_or(longest, |last| data.len() - last - 1);
-        longest <= LONGEST
+        longest <= self.most
     }
 }
 
@@ -131,18 +141,21 @@ mod tests {
 
     #[test]
     fn a_page_and_a_line_of_a_watch_are_read_up_to_their_bound_and_a_watch_without() {
-        let half = LONGEST / 2;
+        let (half, whole) = (LONGEST / 2, LONGEST_OBJECT / 2);
         let (list, watch) = ("?limit=100", "?fieldSelector=a&watch=true");
+        let single = "?fieldSelector=a&limit=1";
         for (query, status, pieces, end, expected) in [
             (list, 200, &[half, half][..], &b""[..], true),
             (list, 200, &[half, half, 1], b"", false),
             (list, 200, &[half, half], b"\n", false),
-            (watch, 200, &[half, half], b"", true),
-            (watch, 200, &[half, half, 1], b"", false),
-            (watch, 200, &[half; 8], b"\n", true),
-            (watch, 200, &[half, half, 1], b"\n\n", true),
-            (watch, 200, &[LONGEST + 1], b"\n", false),
-            (watch, 500, &[half, half], b"\n", false),
+            (single, 200, &[whole, whole], b"", true),
+            (single, 200, &[whole, whole, 1], b"", false),
+            (watch, 200, &[whole, whole], b"", true),
+            (watch, 200, &[whole, whole, 1], b"", false),
+            (watch, 200, &[whole; 8], b"\n", true),
+            (watch, 200, &[whole, whole, 1], b"\n\n", true),
+            (watch, 200, &[LONGEST_OBJECT + 1], b"\n", false),
+            (watch, 500, &[whole, whole], b"\n", false),
         ] {
             let read = is_read(query, status, pieces, end);
             assert_eq!(read, expected, "{query} {status} {pieces:?} {end:?}");

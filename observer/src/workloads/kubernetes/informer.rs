@@ -73,6 +73,8 @@ pub(super) struct Informer {
     last: usize,
     /// By namespace; `None` for all of them.
     elsewhere: BTreeMap<Option<String>, Elsewhere>,
+    /// Watches that were ended: what they told holds until those in their place have told all.
+    ended: Vec<usize>,
     books: Arc<Books>,
     /// Taken once the start has nothing to wait for.
     first: Option<SyncSender<()>>,
@@ -91,6 +93,7 @@ impl Informer {
             streams: BTreeMap::new(),
             last: SLICES,
             elsewhere: BTreeMap::new(),
+            ended: Vec::new(),
             books,
             first: Some(first),
         }
@@ -194,8 +197,23 @@ impl Informer {
         for (_, ended) in ended {
             ended.task.abort();
             self.streams.remove(&ended.number);
-            self.known.end_pods(ended.number);
+            self.ended.push(ended.number);
         }
+        while watches.try_join_next().is_some() {}
+        self.let_go();
+    }
+
+    /// Forgets what ended watches told, once nothing is missing that others are to tell instead.
+    fn let_go(&mut self) {
+        let is_told = |stream: &Stream| stream.kind != Kind::PodsElsewhere || stream.heard > 0.0;
+        if self.ended.is_empty() || !self.streams.values().all(is_told) {
+            return;
+        }
+        for number in self.ended.drain(..) {
+            self.known.end_pods(number);
+        }
+        self.books
+            .objects(Kind::PodsElsewhere, self.known.elsewhere(HERE));
     }
 
     fn pods(
@@ -223,9 +241,7 @@ impl Informer {
                 let objects = if number == HERE {
                     self.known.pods.get(&HERE).map_or(0, Shelf::len)
                 } else {
-                    let shelves = self.known.pods.iter();
-                    let elsewhere = shelves.filter(|(number, _)| **number != HERE);
-                    elsewhere.map(|(_, shelf)| shelf.len()).sum()
+                    self.known.elsewhere(HERE)
                 };
                 (number, said, refused, objects)
             }
@@ -252,6 +268,7 @@ impl Informer {
                 stream.answered = true;
                 stream.stands = true;
                 self.heard(kind);
+                self.let_go();
             }
             Said::Trouble(verb, trouble) => {
                 // To wait for a right that is not given would be in vain.
@@ -265,7 +282,10 @@ impl Informer {
     /// A kind is as current as the watch of it that is the least.
     fn heard(&self, kind: Kind) {
         let streams = || self.streams.values().filter(|stream| stream.kind == kind);
-        let oldest = streams().map(|stream| stream.heard);
+        // One that began later is not heard yet; the others are no older for it.
+        let has_begun = self.first.is_none();
+        let counts = |stream: &&Stream| stream.heard > 0.0 || !has_begun;
+        let oldest = streams().filter(counts).map(|stream| stream.heard);
         let oldest = oldest.fold(f64::INFINITY, f64::min);
         self.books.synchronized(kind, oldest);
         if streams().all(|stream| stream.stands) {

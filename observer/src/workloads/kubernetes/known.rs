@@ -57,6 +57,12 @@ impl Known {
         self.pods.remove(&watch);
     }
 
+    /// Pods that the others of these watches told.
+    pub(super) fn elsewhere(&self, here: usize) -> usize {
+        let shelves = self.pods.iter().filter(|(number, _)| **number != here);
+        shelves.map(|(_, shelf)| shelf.len()).sum()
+    }
+
     /// Takes what a watch of pods told; returns how many had no room.
     pub(super) fn pod(&mut self, watch: usize, event: Event<SaidPod>) -> usize {
         let Some(kept) = self.pods.get_mut(&watch) else {
