@@ -214,7 +214,7 @@ impl Follow {
         let cgroups = self.cgroups();
         let (choice, over) = self.choose(&cgroups);
         let followed = capture.follow(&self.wanted(&choice));
-        self.tell(&choice, &cgroups);
+        self.tell(&choice, &cgroups, &followed);
         self.choice = choice;
         for cgroup in &followed.added {
             self.arrived(cgroup, cause);
@@ -240,12 +240,23 @@ impl Follow {
     }
 
     /// Says what is taken up, and what is let go: one that is made again under its path is both.
-    fn tell(&self, choice: &Choice, cgroups: &[Cgroup]) {
+    fn tell(&self, choice: &Choice, cgroups: &[Cgroup], followed: &Followed) {
+        let is_attached =
+            |path: &str| followed.refused.is_empty() || followed.added.contains(&self.place(path));
+        let is_within = |path: &str| {
+            let mut above = path
+                .match_indices('/')
+                .filter_map(|(end, _)| path.get(..end));
+            above.any(|above| choice.contains_key(above))
+        };
         let runs = |path: &str| processes::of(&self.place(path)).next().is_some();
         let called = |chosen: &(&Arc<str>, &Chosen)| {
             services((chosen.0, chosen.1), cgroups, &self.directory, runs)
         };
-        tell_each(others(&self.choice, choice).iter(), |gone| {
+        let gone = others(&self.choice, choice);
+        // What a directory above takes over is observed still.
+        let gone = gone.iter().filter(|gone| !is_within(gone.0));
+        tell_each(gone, |gone| {
             let (path, service) = (gone.0, called(gone));
             let why = if watch::is_there(gone.1.id, &self.place(path)) {
                 DESELECTED
@@ -254,7 +265,8 @@ impl Follow {
             };
             tracing::info!(service, cgroup = %path, why, "a workload is observed no more");
         });
-        tell_each(others(choice, &self.choice).iter(), |new| {
+        let new = others(choice, &self.choice);
+        tell_each(new.iter().filter(|new| is_attached(new.0)), |new| {
             let (path, service) = (new.0, called(new));
             tracing::info!(service, cgroup = %path, "a workload is observed");
         });

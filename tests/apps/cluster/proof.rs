@@ -170,6 +170,11 @@ impl Trial<'_> {
         })?;
         let what = "least-privilege: agents Ready after a rolling update";
         table.figure(what, nodes as u64, self.agents.count() as u64);
+        // Else anything might have been missed.
+        let what = "rolling update: seconds without an agent, of all nodes together";
+        let most = UPDATE.as_secs() / 2;
+        let seconds = gap.as_secs();
+        table.fact(what, &format!("at most {most}"), &seconds, seconds <= most);
         for (group, lines) in &updated.account {
             if is_exact_by_line(group) {
                 let what = format!("rolling update, at most what was issued: {group}");
