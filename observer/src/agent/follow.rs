@@ -253,7 +253,7 @@ impl Follow {
         let called = |chosen: &(&Arc<str>, &Chosen)| {
             services((chosen.0, chosen.1), cgroups, &self.directory, runs)
         };
-        let gone = others(&self.choice, choice);
+        let gone = beyond(&self.choice, choice);
         // What a directory above takes over is observed still.
         let gone = gone.iter().filter(|gone| !is_within(gone.0));
         tell_each(gone, |gone| {
@@ -265,7 +265,7 @@ impl Follow {
             };
             tracing::info!(service, cgroup = %path, why, "a workload is observed no more");
         });
-        let new = others(choice, &self.choice);
+        let new = beyond(choice, &self.choice);
         tell_each(new.iter().filter(|new| is_attached(new.0)), |new| {
             let (path, service) = (new.0, called(new));
             tracing::info!(service, cgroup = %path, "a workload is observed");
@@ -353,7 +353,7 @@ impl Follow {
 }
 
 /// What one choice has and another has not, in the order of the paths.
-fn others<'c>(choice: &'c Choice, than: &Choice) -> Vec<(&'c Arc<str>, &'c Chosen)> {
+fn beyond<'c>(choice: &'c Choice, than: &Choice) -> Vec<(&'c Arc<str>, &'c Chosen)> {
     let is_other = |(path, chosen): &(&Arc<str>, &Chosen)| {
         let known = than.get(*path);
         known.is_none_or(|known| known.id != chosen.id)

@@ -13,7 +13,7 @@
 //!
 //! A client whose address nobody knows may be a pod that has just begun, of which the other node
 //! knows before this one does. Until that is known it is taken for observed: what it asks for is
-//! missed here rather than counted twice, and [`Whereabouts::Unknown`] counts what is missed.
+//! missed here rather than counted twice, and how much that is, is counted.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,16 +74,12 @@ pub enum Observed {
     Unknown,
 }
 
-/// Whether what is asked for in a protocol counts at one end alone; HTTP has metrics for both.
-fn counted_once(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Postgres | Protocol::Redis)
-}
-
 /// Whether a connection is decoded at this end.
 #[must_use]
 pub fn decoded_here(protocol: Protocol, vantage: Side, other: Observed) -> bool {
+    let counted_once = matches!(protocol, Protocol::Postgres | Protocol::Redis);
     match other {
-        _ if !counted_once(protocol) || vantage == Side::Client => true,
+        _ if !counted_once || vantage == Side::Client => true,
         // What is unknown is read on, to be in step once it is known.
         Observed::Nowhere | Observed::Unknown => true,
         Observed::Here => false,

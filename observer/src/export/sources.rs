@@ -1,6 +1,7 @@
 //! Reads the sources of a scrape, off the threads that serve it.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -91,11 +92,13 @@ fn together(list: &Arc<[Box<dyn Source>]>) -> (Families, bool) {
     let others: Vec<_> = (1..list.len())
         .map(|place| runtime.spawn_blocking(one(place)))
         .collect();
-    let (mut families, mut failed) = (one(0)(), false);
-    for other in others {
-        match runtime.block_on(other) {
-            Ok(other) => families.append(other),
-            Err(_) => failed = true,
+    let first = catch_unwind(AssertUnwindSafe(one(0))).ok();
+    let others = others.into_iter().map(|other| runtime.block_on(other).ok());
+    let (mut families, mut failed) = (Families::default(), false);
+    for read in [first].into_iter().chain(others) {
+        match read {
+            Some(read) => families.append(read),
+            None => failed = true,
         }
     }
     (families, failed)
@@ -229,11 +232,17 @@ mod tests {
             }
         }
 
-        let sources = Sources::new(vec![Box::new(Constant), Box::new(Panics)]);
-        let scrapes = Scrapes::default();
-        let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
-        assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
-        assert_eq!(losses(&scrapes), (1, 1));
+        let orders: [Vec<Box<dyn Source>>; 2] = [
+            vec![Box::new(Constant), Box::new(Panics)],
+            vec![Box::new(Panics), Box::new(Constant)],
+        ];
+        for list in orders {
+            let sources = Sources::new(list);
+            let scrapes = Scrapes::default();
+            let text = runtime().block_on(async { sources.begin().text(&scrapes).await });
+            assert_eq!(text, "# HELP a A.\n# TYPE a gauge\na 1\n");
+            assert_eq!(losses(&scrapes), (1, 1));
+        }
     }
 
     #[test]

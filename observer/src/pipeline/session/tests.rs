@@ -349,6 +349,18 @@ fn served(recording: &mut Recording, line: &[u8]) {
     }
 }
 
+/// The server's end of a connection on which the client says a line, and again a tenth of a second
+/// later.
+fn late(line: &[u8]) -> Recording {
+    let mut server = End::pair(1, 2).1;
+    let mut recording = Recording::default();
+    server.accepted(10, &mut recording);
+    server.receive(20, line, &mut recording);
+    server.send(100_000_030, b"A\n", &mut recording);
+    server.receive(100_000_040, line, &mut recording);
+    recording
+}
+
 #[test]
 fn whose_client_is_observed_on_another_node_counts_there() {
     let begun = ["2: server elsewhere", "2: accepted"];
@@ -383,13 +395,7 @@ fn the_clients_end_counts_wherever_the_server_is() {
 
 #[test]
 fn a_client_that_is_known_late_counts_elsewhere_from_then_on() {
-    let mut server = End::pair(1, 2).1;
-    let mut r = Recording::default();
-    server.accepted(10, &mut r);
-    server.receive(20, b"Q\n", &mut r);
-    // A tenth of a second passes.
-    server.send(100_000_030, b"A\n", &mut r);
-    server.receive(100_000_040, b"Q\n", &mut r);
+    let r = late(b"Q\n");
     let run = Run::among(&r, Settings::default(), observed(2, Side::Client));
     assert_eq!(
         run.said,
@@ -428,13 +434,7 @@ impl Elsewhere for Stranger {
 #[test]
 fn a_client_that_nobody_knows_is_missed_until_it_is_known_and_read_all_the_time() {
     for line in [b"Q\n", b"P\n"] {
-        let mut server = End::pair(1, 2).1;
-        let mut r = Recording::default();
-        server.accepted(10, &mut r);
-        server.receive(20, line, &mut r);
-        // A tenth of a second passes.
-        server.send(100_000_030, b"A\n", &mut r);
-        server.receive(100_000_040, line, &mut r);
+        let r = late(line);
         let stranger = Stranger {
             until: 2,
             looks: AtomicU64::new(0),
@@ -465,12 +465,7 @@ fn a_client_that_nobody_knows_is_missed_until_it_is_known_and_read_all_the_time(
 
 #[test]
 fn a_client_that_turns_out_to_be_observed_counts_nothing_here() {
-    let mut server = End::pair(1, 2).1;
-    let mut r = Recording::default();
-    server.accepted(10, &mut r);
-    server.receive(20, b"Q\n", &mut r);
-    server.send(100_000_030, b"A\n", &mut r);
-    server.receive(100_000_040, b"Q\n", &mut r);
+    let r = late(b"Q\n");
     let others = Observed {
         from: 2,
         before: Whereabouts::Unknown,
