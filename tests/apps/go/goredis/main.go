@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -313,8 +314,15 @@ func monitor(a *account) {
 	defer watched.Close()
 	lines := make(chan string, 100)
 	// Not one of the pool's, which closes it where a line has come; and in RESP3 the driver's reader
-	// does not get to see the lines.
-	second := redis.NewClient(&redis.Options{Addr: single, Protocol: 2})
+	// does not get to see the lines. No timeout: after one the driver would read nothing any more.
+	var socket net.Conn
+	second := redis.NewClient(&redis.Options{
+		Protocol: 2, ReadTimeout: -1,
+		Dialer: func(context.Context, string, string) (_ net.Conn, err error) {
+			socket, err = net.Dial("tcp", single)
+			return socket, err
+		},
+	})
 	defer second.Close()
 	one := second.Conn()
 	m := one.Monitor(ctx, lines)
@@ -328,9 +336,10 @@ func monitor(a *account) {
 			seen++
 		}
 	}
-	// In this order: until a line comes, the driver waits for it with its lock held.
-	must(one.Close())
+	// In this order: the driver waits for the next line with its lock held, and its pool for that.
+	must(socket.Close())
 	m.Stop()
+	_ = one.Close()
 	a.sent(counts{"monitor": 1, "set": 20})
 }
 
