@@ -18,6 +18,7 @@ mod cgroup;
 pub mod counters;
 pub mod error;
 pub mod host;
+mod leftovers;
 pub mod listeners;
 mod load;
 pub mod probes;

@@ -19,6 +19,7 @@ use super::cgroup;
 use super::counters::Counters;
 use super::error::CaptureError;
 use super::host::{self, KERNEL_TYPES};
+use super::leftovers;
 use super::load::{OBJECT, load_object, prepare, sentence, take, take_rings};
 use super::probes::{Hook, PROBES, Probe, Status};
 use super::ring::RingReader;
@@ -129,6 +130,8 @@ impl Capture {
         let (rings, array) = take_rings(&mut ebpf, settings)?;
         let counters = Counters::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "TRACKED")?);
         let verdicts = Verdicts::new(take(&mut ebpf, "VERDICTS")?, take(&mut ebpf, "EPOCHS")?);
+        drop(types);
+        leftovers::give_back();
         Ok(Self {
             mount,
             selected: HashMap::new(),
