@@ -1,7 +1,8 @@
 //! Builds the agent: one file, the kernel programs inside it.
 
-use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context as _, Result};
 
@@ -54,22 +55,26 @@ pub(crate) fn static_agent() -> Result<PathBuf> {
     shell::step(
         "building the agent with nothing left to link (release); takes minutes the first time",
     );
-    link_statically(&["--release"], "release")
-}
-
-/// The agent of the tests likewise.
-pub(crate) fn static_test_agent() -> Result<PathBuf> {
-    shell::step("the agent that the tests put into an image");
-    link_statically(&[], "debug")
-}
-
-fn link_statically(profile: &[&str], directory: &str) -> Result<PathBuf> {
-    let mut command = shell::cargo(["rustc", "--package", "observer", "--bin", "observer"]);
-    command.args(profile);
-    shell::run(command.args(["--", "-C", "target-feature=+crt-static"]))?;
-    let built = shell::top().join("target").join(directory).join("observer");
+    let mut command = shell::cargo(["rustc", "--release", "--package", "observer"]);
+    command.args(["--bin", "observer", "--", "-C", STATIC]);
+    shell::run(&mut command)?;
+    let built = shell::top().join("target/release/observer");
     // Cargo puts the one with libraries into the same place.
     let kept = built.with_file_name("observer-static");
     fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(kept)
+}
+
+const STATIC: &str = "target-feature=+crt-static";
+
+/// A command of cargo for every package, whose programs need no libraries: so the tests put the
+/// agent that they start into images too. With a target named, what runs in the compiler is linked
+/// as ever.
+pub(crate) fn statically(command: &str) -> Command {
+    let mut flags = env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" -C ");
+    flags.push_str(STATIC);
+    let mut command = shell::cargo([command, "--workspace", "--target", "host-tuple"]);
+    command.env("RUSTFLAGS", flags);
+    command
 }

@@ -1,8 +1,6 @@
-//! Formatting, lints on both targets, documentation, generated pages.
+//! Formatting, lints on both targets, documentation. Generated pages are compared by unit tests.
 
-use std::fs;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
 use crate::{kernel, shell};
 
@@ -39,45 +37,6 @@ pub(crate) fn run() -> Result<()> {
         ])
         .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
-    shell::step("generated pages");
-    GENERATED.iter().try_for_each(fresh)?;
     shell::step("checked");
     Ok(())
-}
-
-/// A page that the agent writes from a table in its code.
-struct Page {
-    path: &'static str,
-    arguments: &'static [&'static str],
-}
-
-const GENERATED: [Page; 4] = [
-    Page {
-        path: "docs/metrics.md",
-        arguments: &["metrics"],
-    },
-    Page {
-        path: "docs/configuration.md",
-        arguments: &["config", "document"],
-    },
-    Page {
-        path: "docs/schema/configuration.json",
-        arguments: &["config", "schema"],
-    },
-    Page {
-        path: "docs/schema/rules.json",
-        arguments: &["config", "schema", "--rules"],
-    },
-];
-
-fn fresh(page: &Page) -> Result<()> {
-    let Page { path, arguments } = page;
-    let by_hand = format!("cargo run -p observer -- {}", arguments.join(" "));
-    let mut command = shell::cargo(["run", "--quiet", "--package", "observer", "--"]);
-    let text =
-        shell::output(command.args(*arguments)).with_context(|| format!("`{by_hand}` failed"))?;
-    if fs::read_to_string(shell::top().join(path)).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    bail!("{path} is stale: run `{by_hand} > {path}`")
 }

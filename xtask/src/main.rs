@@ -41,7 +41,7 @@ enum Verb {
     Engines(engines::Args),
     /// Run every test, those on the real kernel with real servers included
     Test(test::Args),
-    /// Check formatting, lints on both targets, documentation and generated pages
+    /// Check formatting, lints on both targets and documentation
     Check,
     /// Measure what the observed pay and what the agent takes, against the limits
     Bench(bench::Args),

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })
     });
     kernel::build()?;
-    // All with the same packages selected, so that their dependencies are built once.
+    // All with the same packages and kinds of dependencies selected, so that each is built once.
     shell::step("unit tests");
     test(&["--lib", "--bins"], args)?;
     if args.filter.is_none() {
@@ -43,16 +43,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .join()
         .map_err(|_| anyhow!("what makes the programs in other languages panicked"))??;
     let runner = runner()?;
-    build::static_test_agent()?;
-    shell::step("the agent that the tests start");
-    shell::run(&mut shell::cargo(["build", "--workspace", "--bins"]))?;
+    shell::step("the programs that test, and those that they start");
     let programs = programs::build()?;
     shell::step("tests on the real kernel with real servers");
     programs::run(programs, args.filter.as_deref(), runner)
 }
 
 fn test(targets: &[&str], args: &Args) -> Result<()> {
-    let mut command = shell::cargo(["test", "--workspace"]);
+    let mut command = build::statically("test");
     command.args(targets).arg("--").args(&args.filter);
     shell::run(&mut command)
 }

@@ -14,7 +14,7 @@ use std::{fs, thread};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::shell;
+use crate::{build, shell};
 
 /// A built test program.
 #[derive(Debug)]
@@ -33,10 +33,11 @@ struct End {
     is_empty: bool,
 }
 
-/// Builds every integration test.
+/// Builds every integration test, and the programs that they start.
 pub(super) fn build() -> Result<Vec<Program>> {
-    let mut command = shell::cargo(["test", "--workspace", "--test", "*", "--no-run"]);
+    let mut command = build::statically("build");
     command
+        .args(["--bins", "--test", "*"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     let output = command.output().context("cannot start cargo")?;
