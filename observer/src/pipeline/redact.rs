@@ -181,6 +181,7 @@ impl Redactor {
             vantages,
             out: exchanges,
             unattributed: &mut 0,
+            waiting: &mut Vec::new(),
             generation: 0,
             detect_bytes: settings.detect_bytes,
             detect_turns: settings.detect_turns,

@@ -28,6 +28,9 @@ mod tests;
 /// Nanoseconds between two reports, or two questions, of one connection.
 const INTERVAL: u64 = 1_000_000_000;
 
+/// Connections that are waited for at most.
+const WAITING: usize = 4096;
+
 /// What all sessions of a worker share.
 pub(super) struct Context<'a> {
     pub(super) ledger: &'a Ledger,
@@ -39,6 +42,9 @@ pub(super) struct Context<'a> {
     pub(super) out: &'a mut Vec<Exchange>,
     /// What was said of clients that nobody knows, which does not count here as far as it counts once.
     pub(super) unattributed: &'a mut u64,
+    /// Connections whose client nobody knows yet; of those beyond [`WAITING`] each is looked at when
+    /// it says something.
+    pub(super) waiting: &'a mut Vec<ConnectionKey>,
     pub(super) detect_bytes: usize,
     pub(super) detect_turns: u32,
 }
@@ -183,7 +189,7 @@ impl Session {
             detecting.joined |= identity.opener == Opener::Unknown as u8;
         }
         self.vantage = Connection::vantage_of(identity).or(self.vantage);
-        self.look_elsewhere(identity, context);
+        self.look_elsewhere(key, identity, context);
         if !self
             .place
             .as_ref()
@@ -258,7 +264,7 @@ impl Session {
     fn observed(&self, context: &Context<'_>) -> Observed {
         if self.other_end().is_some() {
             Observed::Here
-        } else if self.elsewhere == Whereabouts::Unknown {
+        } else if self.waits() {
             Observed::Unknown
         } else if self.elsewhere == Whereabouts::Observed {
             // The other node cannot know whether this end is a pooler's.
@@ -278,7 +284,13 @@ impl Session {
             && self.other_end().is_none()
     }
 
-    fn look_elsewhere(&mut self, identity: &Identity, context: &Context<'_>) {
+    fn look_elsewhere(
+        &mut self,
+        key: ConnectionKey,
+        identity: &Identity,
+        context: &mut Context<'_>,
+    ) {
+        let waited = self.waits();
         // Nobody else counts for a client's end.
         self.elsewhere = if self.vantage == Some(Side::Client) {
             Whereabouts::Unobserved
@@ -286,14 +298,27 @@ impl Session {
             let peer = IpAddr::V6(Ipv6Addr::from(identity.remote)).to_canonical();
             context.vantages.elsewhere().observes(peer)
         };
+        if self.waits() && !waited && context.waiting.len() < WAITING {
+            context.waiting.push(key);
+        }
         self.generation = context.generation;
     }
 
+    /// Whether nobody knows its client yet.
+    pub(super) fn waits(&self) -> bool {
+        self.elsewhere == Whereabouts::Unknown
+    }
+
     /// Somebody is known who was not: the connection may count elsewhere, or its ends have names.
-    fn catch_up(&mut self, key: ConnectionKey, time: Timestamp, context: &mut Context<'_>) {
+    pub(super) fn catch_up(
+        &mut self,
+        key: ConnectionKey,
+        time: Timestamp,
+        context: &mut Context<'_>,
+    ) {
         self.generation = context.generation;
         if let Some(identity) = self.identity {
-            self.look_elsewhere(&identity, context);
+            self.look_elsewhere(key, &identity, context);
         }
         if self.told.take().is_some() {
             self.tell(key, time, context);

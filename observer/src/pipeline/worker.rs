@@ -12,7 +12,7 @@ use crate::capture::record::{Body, Record};
 use crate::clock;
 use crate::correlate::Exchange;
 use crate::correlate::vantage::Vantages;
-use crate::reassemble::Table;
+use crate::reassemble::{ConnectionKey, Table};
 use crate::time::Timestamp;
 
 /// Longest silence towards the interpreter, in nanoseconds: its clock goes on without traffic.
@@ -39,6 +39,8 @@ pub struct Worker {
     newest: Timestamp,
     processes: u64,
     unattributed: u64,
+    /// See [`Context::waiting`].
+    waiting: Vec<ConnectionKey>,
     /// See [`Elsewhere::generation`](crate::correlate::vantage::Elsewhere), and when it was looked at.
     generation: (u64, Timestamp),
 }
@@ -65,6 +67,7 @@ impl Worker {
             newest: Timestamp::default(),
             processes: 0,
             unattributed: 0,
+            waiting: Vec::new(),
         }
     }
 
@@ -110,7 +113,11 @@ impl Worker {
             session.on(event, &mut context);
         });
         if now.0.saturating_sub(self.generation.1.0) >= SILENCE {
+            let before = self.generation.0;
             self.generation = (self.vantages.elsewhere().generation(), now);
+            if self.generation.0 != before {
+                self.catch_up(now);
+            }
         }
         let statistics = &self.books.statistics;
         statistics.publish(self.table.counts(), self.table.len());
@@ -153,6 +160,21 @@ impl Worker {
         self.polled(Polled::default(), now);
     }
 
+    /// Somebody is known who was not, and may be one of those who are waited for.
+    fn catch_up(&mut self, now: Timestamp) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (table, mut context) = self.parts();
+        for key in waiting {
+            let session = table.state(key).filter(|session| session.waits());
+            if let Some(session) = session {
+                session.catch_up(key, now, &mut context);
+                if session.waits() {
+                    context.waiting.push(key);
+                }
+            }
+        }
+    }
+
     fn parts(&mut self) -> (&mut Table<Session>, Context<'_>) {
         let context = Context {
             ledger: &self.books.ledger,
@@ -162,6 +184,7 @@ impl Worker {
             generation: self.generation.0,
             out: &mut self.out,
             unattributed: &mut self.unattributed,
+            waiting: &mut self.waiting,
             detect_bytes: self.settings.detect_bytes,
             detect_turns: self.settings.detect_turns,
         };

@@ -284,6 +284,12 @@ impl<S: Default> Table<S> {
         }
     }
 
+    /// The state of a connection that is remembered, which is as idle as before.
+    pub fn state(&mut self, key: ConnectionKey) -> Option<&mut S> {
+        let entry = self.connections.peek_mut(&key.0)?;
+        Some(&mut entry.state)
+    }
+
     /// Forgets every connection, the idlest first.
     pub fn evict_all(&mut self, now: Timestamp, each: &mut impl FnMut(&mut S, Event<'_>)) {
         while self.evict_oldest(now, each) {}

@@ -464,6 +464,25 @@ fn a_client_that_nobody_knows_is_missed_until_it_is_known_and_read_all_the_time(
 }
 
 #[test]
+fn a_connection_that_idles_is_told_again_once_its_client_is_known() {
+    let (mut idle, other) = (End::pair(1, 2).1, End::pair(3, 4).0);
+    let mut r = Recording::default();
+    idle.accepted(10, &mut r);
+    idle.receive(20, b"P\n", &mut r);
+    idle.send(30, b"A\n", &mut r);
+    other.opened(100_000_040, &mut r);
+    let stranger = Stranger {
+        until: 2,
+        looks: AtomicU64::new(0),
+    };
+    let vantages = Vantages::new(Box::new(stranger), Side::Client);
+    let run = Run::among(&r, Settings::default(), vantages);
+    let again = run.said.iter().position(|said| said == "2: server");
+    let later = run.said.iter().position(|said| said == "2: evicted");
+    assert!(again.is_some() && again < later, "{:?}", run.said);
+}
+
+#[test]
 fn a_client_that_turns_out_to_be_observed_counts_nothing_here() {
     let r = late(b"Q\n");
     let others = Observed {
