@@ -20,6 +20,7 @@ pub mod orders;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod prometheus;
 pub mod promtool;
 pub mod redis;

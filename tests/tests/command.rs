@@ -1,5 +1,6 @@
 //! The command as its users meet it: bad input, signals, restarts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -7,12 +8,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramInfo, loaded_programs};
 use nix::sys::signal::Signal;
 use observer_tests::agent::{Agent, Options, binary};
 use observer_tests::cgroup::Cgroup;
 use observer_tests::nginx::Nginx;
 use observer_tests::process::{PATIENCE, Place, Process, find, need};
+use observer_tests::programs::held;
 use observer_tests::promtool::complaints;
 
 /// Names that exist for compatibility and that promtool dislikes.
@@ -111,57 +113,60 @@ fn what_is_exposed_pleases_promtool() -> Result<()> {
     Ok(())
 }
 
-/// Programs of ours that the kernel holds.
-fn ours() -> usize {
-    loaded_programs()
-        .filter_map(Result::ok)
-        .filter(|program| {
-            program
-                .name_as_str()
-                .is_some_and(|name| name.starts_with("observer_"))
-        })
-        .count()
+/// Numbers of the programs of an agent.
+fn programs(agent: &Agent) -> Result<BTreeSet<u32>> {
+    let mut held = held(agent.process().pid())?;
+    let is_ours = |program: &ProgramInfo| {
+        let name = program.name_as_str();
+        name.is_some_and(|name| name.starts_with("observer_"))
+    };
+    let ours = loaded_programs().filter_map(Result::ok).filter(is_ours);
+    let ours: BTreeSet<u32> = ours.map(|program| program.id()).collect();
+    held.retain(|number| ours.contains(number));
+    ensure!(!held.is_empty(), "its programs are not named observer_…");
+    Ok(held)
 }
 
 /// The kernel frees programs a moment after their last user is gone.
-fn gone(before: usize) -> Result<()> {
+fn gone(programs: &BTreeSet<u32>) -> Result<()> {
     let start = Instant::now();
-    while ours() > before {
-        ensure!(
-            start.elapsed() < PATIENCE,
-            "{} programs left",
-            ours() - before
-        );
+    loop {
+        let loaded = loaded_programs().filter_map(Result::ok);
+        let left = loaded.filter(|program| programs.contains(&program.id()));
+        let left = left.count();
+        if left == 0 {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < PATIENCE, "{left} programs left");
         sleep(Duration::from_millis(20));
     }
-    Ok(())
 }
 
 #[test]
 fn sigterm_ends_it_in_order_within_two_seconds_and_leaves_nothing() -> Result<()> {
-    let before = ours();
     let cgroup = Cgroup::create("web")?;
     let agent = Agent::observe(&[&cgroup])?;
-    ensure!(ours() > before, "its programs are not named observer_…");
+    let programs = programs(&agent)?;
     let (status, took) = agent.stop()?;
     ensure!(status.code() == Some(0), "{status}");
     ensure!(took < Duration::from_secs(2), "{took:?}");
-    gone(before)
+    gone(&programs)
 }
 
 #[test]
 fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Result<()> {
     let (web, clients) = (Cgroup::create("web")?, Cgroup::create("client")?);
     let server = Nginx::start(&Place::within(&web))?;
-    let before = ours();
     let files = tempfile::tempdir()?;
     let log = files.path().join("wrk.log");
     let mut wrk = Command::new(need("wrk")?);
     wrk.args(["-t1", "-c4", "-d5s"])
         .arg(format!("http://{}/v1/shops", server.address()));
     let mut load = Process::start(wrk, &log, &Place::within(&clients))?;
+    let mut theirs = BTreeSet::new();
     for _ in 0..3 {
         let agent = Agent::observe(&[&web])?;
+        theirs.extend(programs(&agent)?);
         agent.eventually(|scrape| {
             let requests = scrape
                 .select("naytife_http_request_duration_seconds_count")
@@ -172,7 +177,7 @@ fn killed_and_started_again_under_load_the_applications_notice_nothing() -> Resu
         agent.process().signal(Signal::SIGKILL)?;
         drop(agent);
     }
-    gone(before)?;
+    gone(&theirs)?;
     let mut ended = || load.until("end", || None::<()>);
     let said = ended().unwrap_err().to_string();
     ensure!(said.contains("exit status: 0"), "{said}");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aya::programs::loaded_programs;
 use observer::capture::{Capture, CaptureError, Settings};
 use observer_ebpf::{Counter, Direction, Kind};
+use observer_tests::programs::held;
 
 use crate::harness::{World, mount, noise, send};
 
@@ -196,19 +197,6 @@ fn agent_to_be_killed() {
 #[test]
 fn a_killed_agent_leaves_nothing_attached() {
     let world = World::unselected(&Settings::default());
-    let loaded = || {
-        let name = |program: &aya::programs::ProgramInfo| {
-            program
-                .name_as_str()
-                .is_some_and(|name| name.starts_with("observer_"))
-        };
-        loaded_programs()
-            .flatten()
-            .filter(name)
-            .map(|program| program.id())
-            .collect::<Vec<_>>()
-    };
-    let before = loaded();
     let mut agents: Vec<_> = (0..2)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
@@ -229,9 +217,9 @@ fn a_killed_agent_leaves_nothing_attached() {
         let mut lines = BufReader::new(agent.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("attached")));
     }
-    let theirs: Vec<u32> = loaded()
-        .into_iter()
-        .filter(|id| !before.contains(id))
+    let theirs: Vec<u32> = agents
+        .iter()
+        .flat_map(|agent| held(agent.id()).unwrap())
         .collect();
     assert!(theirs.len() >= 12, "{theirs:?}");
     for agent in &mut agents {
@@ -239,8 +227,13 @@ fn a_killed_agent_leaves_nothing_attached() {
         agent.wait().unwrap();
     }
     let deadline = Instant::now() + Duration::from_secs(5);
-    while loaded().iter().any(|id| theirs.contains(id)) {
-        assert!(Instant::now() < deadline, "still loaded: {:?}", loaded());
+    let is_loaded = |id| {
+        loaded_programs()
+            .flatten()
+            .any(|program| program.id() == id)
+    };
+    while theirs.iter().any(|id| is_loaded(*id)) {
+        assert!(Instant::now() < deadline, "still loaded, of {theirs:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
