@@ -1,9 +1,14 @@
 //! The agent with an API beside it: names in its metrics, and no byte of its own in them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use observer::capture::record::Body;
+use observer::capture::recording::{Item, Reader};
 use observer_tests::agent::{Agent, Options, binary};
 use observer_tests::apiserver::{ApiServer, Fault, recorded};
 use observer_tests::cgroup::Cgroup;
@@ -144,10 +149,7 @@ fn a_pod_that_no_api_tells_of_is_named_by_its_logs() -> Result<()> {
         config: Some(&config),
         ..Options::default()
     })?;
-    let listener = pod.host(|| Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?))?;
-    let client = std::net::TcpStream::connect(listener.local_addr()?)?;
-    let (server, _) = listener.accept()?;
-    drop((client, server));
+    connect(&pod)?;
     agent.eventually(|scrape| {
         let accepted = scrape.select("naytife_tcp_connections_accepted_total");
         let named = accepted.with("service", "backend").sum();
@@ -159,4 +161,69 @@ fn a_pod_that_no_api_tells_of_is_named_by_its_logs() -> Result<()> {
         Ok(())
     })?;
     agent.stop().context("it did not end").map(drop)
+}
+
+/// A connection of a cgroup to itself.
+fn connect(cgroup: &Cgroup) -> Result<()> {
+    let listener = cgroup.host(|| Ok(TcpListener::bind(("127.0.0.1", 0))?))?;
+    let client = cgroup.host(|| Ok(TcpStream::connect(listener.local_addr()?)?))?;
+    drop((client, listener.accept()?));
+    Ok(())
+}
+
+#[test]
+fn a_recording_holds_pods_of_the_namespaces_that_are_selected_and_of_no_other() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let server = ApiServer::recorded()?;
+    let pod = |uid: &str| Cgroup::create(&format!("pod{uid}"));
+    let (backend, late) = (
+        "0f787376-c1ce-47e5-b569-17786cbdd80c",
+        "a5d15fc7-d465-4722-8bb8-287b584704e9",
+    );
+    let backend = pod(backend)?;
+    let system = pod("ad493b1b-8f30-4148-9ae4-023ee423a803")?;
+    let config = config(&server, files.path())? + "select: {namespaces: [naytife]}\n";
+    let (text, output) = (
+        files.path().join("observer.yaml"),
+        files.path().join("recording"),
+    );
+    fs::write(&text, config)?;
+    let mut command = Command::new(binary()?);
+    command.arg("record").arg(&output).arg("--config").arg(text);
+    let log = files.path().join("log");
+    let mut process = Process::start(command, &log, &Place::default())?;
+    let says = |text: &'static str, times: usize| {
+        let log = &log;
+        move || {
+            let log = fs::read_to_string(log).ok()?;
+            (log.matches(text).count() >= times).then_some(())
+        }
+    };
+    process.until("record", says("recording", 1))?;
+    process.until(
+        "observe the pod that is there",
+        says("a workload is observed", 1),
+    )?;
+    let late = pod(late)?;
+    process.until(
+        "observe the pod that comes",
+        says("a workload is observed", 2),
+    )?;
+    for cgroup in [&backend, &system, &late] {
+        connect(cgroup)?;
+    }
+    ensure!(process.stop()?.success(), "{}", process.printed());
+    let mut found = BTreeSet::new();
+    let (_, mut reader) = Reader::new(fs::File::open(&output)?)?;
+    while let Some(item) = reader.item()? {
+        if let Item::Record(record) = item
+            && let Body::Connection(_, identity) = record.body
+        {
+            found.insert(identity.cgroup);
+        }
+    }
+    let expected = [&backend, &late].map(|cgroup| Ok(fs::metadata(cgroup.path())?.ino()));
+    let expected: Result<BTreeSet<u64>> = expected.into_iter().collect();
+    ensure!(found == expected?, "{found:?}\n{}", process.printed());
+    Ok(())
 }
