@@ -161,9 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn metrics_prints_the_page() {
-        let output = observer(&["metrics"], &[]);
-        assert_eq!(text(&output.stdout), observer::export::document::metrics());
+    fn pages_are_printed() {
+        for (arguments, page) in [
+            (&["metrics"][..], observer::export::document::metrics()),
+            (
+                &["config", "document"],
+                observer::config::document::configuration(),
+            ),
+        ] {
+            let printed = text(&observer(arguments, &[]).stdout);
+            assert!(printed == page, "observer {}", arguments.join(" "));
+        }
     }
 
     #[test]

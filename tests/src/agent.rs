@@ -181,7 +181,7 @@ pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("OBSERVER_BINARY") {
         return Ok(path.into());
     }
-    sibling("observer").context("build it with `cargo xtask build`")
+    sibling("observer").context("`cargo xtask test` builds it, or `cargo build --workspace --bins`")
 }
 
 /// A binary of this workspace, of the same profile as this program.
@@ -190,7 +190,7 @@ pub fn binary() -> Result<PathBuf> {
 /// When it was not built.
 pub fn sibling(name: &str) -> Result<PathBuf> {
     let us = env::current_exe()?;
-    // target/debug/demo, target/debug/deps/agent-0123456789abcdef
+    // target/release/demo, target/x86_64-unknown-linux-gnu/debug/deps/agent-0123456789abcdef
     us.ancestors()
         .skip(1)
         .take(2)

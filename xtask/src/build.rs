@@ -48,8 +48,11 @@ pub(crate) fn agent_and(programs: &[&str]) -> Result<PathBuf> {
     Ok(shell::top().join("target/release/observer"))
 }
 
-/// Both sides again, for where there are no libraries. The C library is part of the program; that
-/// concerns the last step alone, so everything else is built once.
+/// The C library becomes part of the program.
+const STATIC: &str = "target-feature=+crt-static";
+
+/// Both sides again, for where there are no libraries. That concerns the last step alone, so
+/// everything else is shared with the agent for here.
 pub(crate) fn static_agent() -> Result<PathBuf> {
     kernel::build()?;
     shell::step(
@@ -59,22 +62,27 @@ pub(crate) fn static_agent() -> Result<PathBuf> {
     command.args(["--bin", "observer", "--", "-C", STATIC]);
     shell::run(&mut command)?;
     let built = shell::top().join("target/release/observer");
-    // Cargo puts the one with libraries into the same place.
+    // Cargo puts the one for here into the same place.
     let kept = built.with_file_name("observer-static");
     fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(kept)
 }
 
-const STATIC: &str = "target-feature=+crt-static";
-
-/// A command of cargo for every package, whose programs need no libraries: so the tests put the
-/// agent that they start into images too. With a target named, what runs in the compiler is linked
-/// as ever.
+/// A command of cargo for every package, all of whose programs need no libraries: one build of the
+/// agent is started by tests and put into images by them. `cargo rustc` builds one package, with
+/// other features of what it depends on, and so most of it again. With a target named, what runs in
+/// the compiler is linked as ever.
 pub(crate) fn statically(command: &str) -> Command {
-    let mut flags = env::var("RUSTFLAGS").unwrap_or_default();
-    flags.push_str(" -C ");
-    flags.push_str(STATIC);
     let mut command = shell::cargo([command, "--workspace", "--target", "host-tuple"]);
-    command.env("RUSTFLAGS", flags);
+    // The first of these that is there is the only one that cargo heeds.
+    if let Ok(flags) = env::var("CARGO_ENCODED_RUSTFLAGS") {
+        let flags = format!("{flags}\x1f-C\x1f{STATIC}");
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.trim_start_matches('\x1f'));
+    } else if let Ok(flags) = env::var("RUSTFLAGS") {
+        command.env("RUSTFLAGS", format!("{flags} -C {STATIC}"));
+    } else {
+        let flags = format!("target.'cfg(all())'.rustflags=['-C', '{STATIC}']");
+        command.args(["--config", &flags]);
+    }
     command
 }

@@ -1,4 +1,4 @@
-//! Formatting, lints on both targets, documentation. Generated pages are compared by unit tests.
+//! Formatting, lints on both targets, documentation. Generated pages are compared by tests.
 
 use anyhow::Result;
 

@@ -94,21 +94,6 @@ mod tests {
     }
 
     #[test]
-    fn the_files_are_fresh() {
-        for (name, schema, arguments) in [
-            ("configuration", configuration(), "schema"),
-            ("rules", rules(), "schema --rules"),
-        ] {
-            let path = format!("docs/schema/{name}.json");
-            let file = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
-            assert!(
-                std::fs::read_to_string(file).unwrap_or_default() == schema,
-                "{path} is stale: cargo run -p observer -- config {arguments} > {path}"
-            );
-        }
-    }
-
-    #[test]
     fn what_the_agent_takes_is_valid() {
         let validator = validator(&configuration());
         let default = print(&Config::default(), None);

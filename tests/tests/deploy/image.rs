@@ -32,7 +32,7 @@ impl Image {
     fn make() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let archive = directory.path().join("observer.tar");
-        pack(&program()?, &archive)?;
+        pack(&program()?, &archive).context("`cargo xtask test` builds one that fits")?;
         Self::read(&archive)
     }
 
@@ -83,7 +83,6 @@ fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// The agent; `cargo xtask test` links it statically, as all that it builds.
 fn program() -> Result<PathBuf> {
     sibling("observer").context("`cargo xtask test` builds it")
 }

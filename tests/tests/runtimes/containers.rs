@@ -13,7 +13,8 @@ use observer_tests::process::{Place, Process, need};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A root directory around the machine's libraries and our programs.
+/// A root directory around our programs, and the machine's libraries for those that `cargo test`
+/// alone has built.
 pub(crate) struct Root {
     files: TempDir,
     programs: PathBuf,
