@@ -9,7 +9,8 @@
 //!                     └─ verdicts  (what is not worth looking at)
 //! ```
 //!
-//! The only stage that talks to the kernel, and so the only one that may be unsafe; it is not.
+//! The only stage that talks to the kernel. One call is unsafe, in `leftovers`.
+#![deny(unsafe_code)]
 
 pub mod attach;
 mod btf;

@@ -130,6 +130,7 @@ impl Capture {
         let (rings, array) = take_rings(&mut ebpf, settings)?;
         let counters = Counters::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "TRACKED")?);
         let verdicts = Verdicts::new(take(&mut ebpf, "VERDICTS")?, take(&mut ebpf, "EPOCHS")?);
+        // The last that is large goes first.
         drop(types);
         leftovers::give_back();
         Ok(Self {
