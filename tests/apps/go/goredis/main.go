@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -315,17 +314,9 @@ func monitor(a *account) {
 	lines := make(chan string, 100)
 	// Not one of the pool's, which closes it where a line has come; and in RESP3 the driver's reader
 	// does not get to see the lines. No timeout: after one the driver would read nothing any more.
-	var socket net.Conn
-	second := redis.NewClient(&redis.Options{
-		Protocol: 2, ReadTimeout: -1,
-		Dialer: func(context.Context, string, string) (_ net.Conn, err error) {
-			socket, err = net.Dial("tcp", single)
-			return socket, err
-		},
-	})
-	defer second.Close()
-	one := second.Conn()
-	m := one.Monitor(ctx, lines)
+	second := redis.NewClient(&redis.Options{Addr: single, Protocol: 2, ReadTimeout: -1})
+	m := second.Conn().Monitor(ctx, lines)
+	must(m.Err())
 	m.Start()
 	is(<-lines, "OK")
 	for number := range 20 {
@@ -336,10 +327,9 @@ func monitor(a *account) {
 			seen++
 		}
 	}
-	// In this order: the driver waits for the next line with its lock held, and its pool for that.
-	must(socket.Close())
+	// In this order: while the driver waits for a line, it holds the lock that Stop takes.
+	must(second.Close())
 	m.Stop()
-	_ = one.Close()
 	a.sent(counts{"monitor": 1, "set": 20})
 }
 
